@@ -1,0 +1,23 @@
+"""Write a finished run's hard samples and positive pairs as a dataset that anyone loads.
+
+    accelerate launch recipes/emit.py --run runs/digits --output out/digits --hard 2000 --pairs 2000 --shard_size 500
+
+What it does:
+
+- samples on every process of the launcher, or as one process of a job array (``--worker 3 --workers 16``);
+- keeps hard samples and pairs within bands of hardness and similarity, real enough, and no copies of training images;
+- writes WebDataset tar files or Parquet (``--format parquet``), a manifest with every file's sha256, and a card;
+- goes on where it was interrupted when the same command is run again.
+
+It ends with one line and exit code 2 for a wrong setting or an unusable run or output, and 1 for a full disk or
+criteria that no sample meets; finished shards are kept.
+"""
+
+from synthdata.configuration import parse
+from synthdata.emission.config import EmissionConfig
+from synthdata.emission.emit import emit, summary
+from synthdata.errors import one_line_errors
+
+if __name__ == "__main__":
+    with one_line_errors():
+        print(summary(emit(parse(EmissionConfig, "Write the hard samples and positive pairs of a run as a dataset."))))

@@ -1,0 +1,124 @@
+"""From a source's name to its images: open the source, divide it, decode what training needs."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+
+from synthdata.data.config import DataConfig, check_config
+from synthdata.data.decode import PixelFormat, UnreadableImageError, is_greyscale, no_bomb_warnings
+from synthdata.data.images import Images, RealData
+from synthdata.data.source import Source
+from synthdata.data.splits import divide
+from synthdata.errors import MisuseError
+
+_PREFIXES = ("digits", "imagefolder", "hf", "parquet", "wds", "torchvision")
+_KNOWN = "digits, imagefolder:PATH, hf:REPO_OR_DIR[:CONFIG], parquet:PATH, wds:GLOB, torchvision:NAME"
+
+_DECODED_BEFORE_DIVIDING = 20_000
+"""Sources up to this many images are decoded before they are divided, so that a damaged image never empties a split.
+Larger ones are decoded split by split, on first use, so that a run on few images does not wait for all."""
+
+_HEADERS_LOOKED_AT = 20_000
+"""Colour or greyscale is told from all image headers, in larger sources from about this many evenly spaced ones."""
+
+
+def load_images(config: DataConfig) -> RealData:
+    """Open a data source and divide it into training, validation and test images.
+
+    A source's own validation and test splits are used; what it lacks is carved out of its training images, a tenth each
+    (validation at most 5,000), by a fixed permutation. Labels come along for evaluation alone.
+
+    Raises:
+        MisuseError: the source is unknown, missing, empty, unreadable or too small.
+        FailureError: a download or a read failed.
+    """
+    check_config(config)
+    source = open_source(config)
+    with no_bomb_warnings():
+        pixel_format = PixelFormat(_channels(source, config.source), config.image_size)
+    resident_bytes = int(config.resident_gib * 2**30)
+    wholes = {
+        name: Images(split, torch.arange(len(split.rows)), pixel_format, resident_bytes)
+        for name, split in source.splits.items()
+    }
+    if sum(len(split.rows) for split in source.splits.values()) <= _DECODED_BEFORE_DIVIDING:
+        for whole in wholes.values():
+            _ = whole.pixels
+    labels = source.splits["train"].labels
+    labels = None if labels is None else labels[wholes["train"].candidates]
+    own = {name for name, split in source.splits.items() if labels is None or split.labels is not None} - {"train"}
+    division = divide(len(wholes["train"].candidates), labels, own, config.source)
+    labelled = division.train if labels is None else division.train[labels[division.train] >= 0]
+    carve = wholes["train"].subset
+    train = carve(division.train[: config.limit])
+    _ = train.pixels  # bad input is told before training, not during it
+    return RealData(
+        train=train,
+        validation=wholes["validation"] if division.validation is None else carve(division.validation),
+        test=wholes["test"] if division.test is None else carve(division.test),
+        labelled=train if torch.equal(labelled, division.train[: config.limit]) else carve(labelled),
+        classes=source.classes,
+        channels=pixel_format.channels,
+        source=config.source,
+        source_splits=list(source.splits.values()),
+    )
+
+
+def open_source(config: DataConfig) -> Source:
+    """The source that ``config.source`` names, undecoded.
+
+    Raises:
+        MisuseError: the name has no known prefix, or what it names cannot be used.
+    """
+    prefix, _, argument = config.source.partition(":")
+    if prefix not in _PREFIXES:
+        near = get_close_matches(prefix, _PREFIXES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        if not near and Path(config.source).expanduser().exists():
+            hint = f"; did you mean imagefolder:{config.source}?"
+        raise MisuseError(f"data.source {config.source} is of no known kind{hint} (known: {_KNOWN})")
+    source = _opener(prefix)(argument, config)
+    if "train" not in source.splits:
+        raise MisuseError(f"{config.source} holds no training images: choose a source that does")
+    return source
+
+
+def _opener(prefix: str) -> Callable[[str, DataConfig], Source]:
+    """Imports only what the source needs: the libraries behind some take seconds, which every worker would spend."""
+    match prefix:
+        case "digits":
+            from synthdata.data.digits import open_digits as opener
+        case "imagefolder":
+            from synthdata.data.folders import open_folder as opener
+        case "hf":
+            from synthdata.data.hub import open_hf as opener
+        case "parquet":
+            from synthdata.data.hub import open_parquet as opener
+        case "wds":
+            from synthdata.data.shards import open_shards as opener
+        case _:
+            from synthdata.data.torchvision_sets import open_torchvision as opener
+    return opener
+
+
+def _channels(source: Source, name: str) -> int:
+    """1 when every readable image is greyscale, else 3; stops at the first image in colour."""
+    splits = source.splits.values()
+    step = max(1, sum(len(split.rows) for split in splits) // _HEADERS_LOOKED_AT)
+    places = [(split, row) for split in splits for row in range(0, len(split.rows), step)]
+    readable = False
+    for split, row in places:
+        try:
+            if not is_greyscale(split.rows.read(row)):
+                return 3
+            readable = True
+        except UnreadableImageError:
+            continue
+    if not readable:
+        split, row = places[0]
+        raise MisuseError(
+            f"none of the images of {name} can be read, first {split.rows.name(row)}: give readable images"
+        )
+    return 1

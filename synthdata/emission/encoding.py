@@ -1,0 +1,117 @@
+"""Rows to the bytes of tar and Parquet files; the same rows give the same bytes."""
+
+import io
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features, Value
+from datasets import Image as ImageFeature
+from numpy.typing import NDArray
+from PIL import Image
+
+from synthdata.emission.config import ImageFormat
+from synthdata.emission.files import HashedFile
+from synthdata.emission.pipeline import batched
+from synthdata.emission.plan import SCORES, Kind
+from synthdata.emission.selection import Row
+
+_SUFFIXES: dict[ImageFormat, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
+_MEMBERS: dict[Kind, tuple[str, ...]] = {"hard": ("",), "pairs": ("a", "b")}
+
+ROW_GROUP = 100
+"""Rows that a reader of a Parquet file has to read at once."""
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """A row as it is written.
+
+    Attributes:
+        index: its index in the dataset.
+        key: its name within the dataset.
+        images: the encoded images: one of a hard sample, two of a pair.
+        suffix: file name suffix of the images.
+        metadata: its columns.
+        dropped: as in ``Row``.
+        candidate_scores: as in ``Row``.
+    """
+
+    index: int
+    key: str
+    images: tuple[bytes, ...]
+    suffix: str
+    metadata: dict[str, int | float]
+    dropped: Counter[str]
+    candidate_scores: list[float]
+
+
+def encode_row(row: Row, image_format: ImageFormat, quality: int) -> EncodedRow:
+    """Encode a row's images; ``quality`` is that of "jpeg", from 1 to 100, the other formats keep every pixel."""
+    images = tuple(_encode_image(image, image_format, quality) for image in row.images)
+    key, suffix = f"{row.kind}-{row.index:08d}", _SUFFIXES[image_format]
+    return EncodedRow(row.index, key, images, suffix, row.metadata, row.dropped, row.candidate_scores)
+
+
+def _encode_image(image: NDArray[Any], image_format: ImageFormat, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    options: dict[str, Any] = {}
+    if image_format == "webp":
+        options["lossless"] = True
+    elif image_format == "jpeg":
+        options["quality"] = quality
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def write_tar(file: HashedFile, kind: Kind, rows: Iterable[EncodedRow]) -> None:
+    """WebDataset: for each row its images, ``<key>.png`` or ``<key>.a.png`` and ``<key>.b.png``, and ``<key>.json``."""
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:  # type: ignore[call-overload]
+        for row in rows:
+            for member, image in zip(_MEMBERS[kind], row.images, strict=True):
+                _add(tar, ".".join(filter(None, (row.key, member, row.suffix))), image)
+            _add(tar, f"{row.key}.json", json.dumps(row.metadata).encode())
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)  # no time, user or group: zero and empty by default
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def write_parquet(file: HashedFile, kind: Kind, rows: Iterable[EncodedRow]) -> None:
+    """Parquet whose columns ``image``, or ``image_a`` and ``image_b``, are read as images, beside the metadata."""
+    schema = parquet_features(kind).arrow_schema
+    with pq.ParquetWriter(file, schema, write_page_index=True) as writer:
+        for batch in batched(rows, ROW_GROUP):
+            writer.write_table(pa.Table.from_pylist([_parquet_row(kind, row) for row in batch], schema))
+
+
+def parquet_features(kind: Kind) -> Features:
+    """The columns of a Parquet file."""
+    metadata = {
+        "index": Value("int64"),
+        "seed": Value("int64"),
+        SCORES[kind]: Value("float64"),
+        "realism": Value("float64"),
+        "nearest_real": Value("int64"),
+        "nearest_similarity": Value("float64"),
+    }
+    return Features({**{_column(member): ImageFeature() for member in _MEMBERS[kind]}, **metadata})
+
+
+def _parquet_row(kind: Kind, row: EncodedRow) -> dict[str, Any]:
+    images = {
+        _column(member): {"bytes": image, "path": ".".join(filter(None, (row.key, member, row.suffix)))}
+        for member, image in zip(_MEMBERS[kind], row.images, strict=True)
+    }
+    return {**images, **row.metadata}
+
+
+def _column(member: str) -> str:
+    return f"image_{member}" if member else "image"

@@ -1,0 +1,142 @@
+"""Opening a finished run: its models, its real images, and what identifies them."""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import yaml
+from safetensors import SafetensorError
+
+from synthdata.data import DataConfig, Images, load_images
+from synthdata.errors import MisuseError
+from synthdata.models import Encoder, Generator, load_generator
+from synthdata.views import RandomView, ViewConfig
+
+Settings = TypeVar("Settings", DataConfig, ViewConfig)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What emission needs of a run.
+
+    Attributes:
+        encoder: in evaluation mode.
+        generator: likewise, with the same image size and channels.
+        images: the training images that the run saw.
+        view: the random views that hardness is measured with.
+        temperature: divisor of the cosine similarities in hardness.
+        identity: JSON-ready description of all of it: two runs that could give different rows have different ones.
+    """
+
+    encoder: Encoder
+    generator: Generator
+    images: Images
+    view: RandomView
+    temperature: float
+    identity: dict[str, Any]
+
+
+def load_run(folder: Path, device: torch.device) -> Run:
+    """Open the run directory that joint training left behind; safetensors only.
+
+    Raises:
+        MisuseError: something is missing from it, is not what training writes, or does not fit the rest.
+    """
+    config = _read_config(folder)
+    data = _settings(DataConfig, config, "data", folder)
+    views = _settings(ViewConfig, config, "synthetic_views", folder)
+    temperature = config.get("train", {}).get("temperature")
+    if not isinstance(temperature, float) or temperature <= 0:
+        raise MisuseError(f"{folder}/config.yaml has train.temperature {temperature}: name a finished run's directory")
+    encoder, generator = _load_models(folder, device)
+    images = load_images(data).train
+    for part in (encoder, generator):
+        expected, got = (images.image_size, images.channels), (part.image_size, part.channels)
+        if got != expected:
+            raise MisuseError(
+                f"{folder}: the {type(part).__name__} takes {got[0]} px and {got[1]} channel(s), the run's data "
+                f"{data.source} has {expected[0]} px and {expected[1]}: do not mix the files of several runs"
+            )
+    identity = {
+        "encoder": _model_identity(folder / "encoder", encoder),
+        "generator": _model_identity(folder / "generator", generator),
+        "source": _source_identity(data, images),
+        "views": {field.name: getattr(views, field.name) for field in fields(views)},
+        "temperature": temperature,
+    }
+    # A round trip through JSON, so that it compares equal to the copy that a manifest holds.
+    identity = json.loads(json.dumps(identity))
+    view = RandomView(views, images.image_size, images.channels)
+    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise MisuseError(f"{folder} holds no config.yaml: name the directory of a finished run with --run") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise MisuseError(f"{path} cannot be read ({error}): restore it or train again") from error
+    if not isinstance(config, dict):
+        raise MisuseError(f"{path} is not the configuration of a run: restore it or train again")
+    return config
+
+
+def _settings(kind: type[Settings], config: dict[str, Any], section: str, folder: Path) -> Settings:
+    values = config.get(section)
+    if not isinstance(values, dict):
+        raise MisuseError(f"{folder}/config.yaml has no section {section}: name the directory of a finished run")
+    arguments: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise MisuseError(f"{folder}/config.yaml, section {section}: {error}") from error
+
+
+def _load_models(folder: Path, device: torch.device) -> tuple[Encoder, Generator]:
+    for part, needed in (
+        ("encoder", "config.json"),
+        ("encoder", "model.safetensors"),
+        ("generator", "model_index.json"),
+    ):
+        if not (folder / part / needed).is_file():
+            raise MisuseError(f"{folder / part} holds no {needed}: the run is not finished, or the file was removed")
+    part = "encoder"
+    try:
+        encoder = Encoder.from_pretrained(folder / part)
+        part = "generator"
+        generator = load_generator(folder / part)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise MisuseError(f"{folder / part} cannot be loaded ({error}): restore its files or train again") from error
+    return encoder.to(device), generator.to(device)
+
+
+def _model_identity(folder: Path, model: Encoder | Generator) -> dict[str, Any]:
+    """The class and the sha256 of every weights file."""
+    weights = sorted(folder.rglob("*.safetensors"))
+    digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in weights}
+    return {"class": type(model).__name__, "sha256": digests}
+
+
+def _source_identity(data: DataConfig, images: Images) -> dict[str, Any]:
+    """What the training images are; the digest is of their pixels if these are in memory, else of their rows."""
+    content = images.source_indices if images.pixels is None else images.pixels
+    return {
+        "data": data.source,
+        "images": len(images),
+        "limit": data.limit,
+        "image_size": images.image_size,
+        "channels": images.channels,
+        "sha256": hashlib.sha256(content.contiguous().numpy().data).hexdigest(),
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,157 @@
+"""Choosing rows among candidates: each row has its own, and takes the best of those that meet the criteria."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synthdata.emission.criteria import Criteria
+from synthdata.emission.pipeline import batched
+from synthdata.emission.plan import SCORES, Kind
+from synthdata.emission.scoring import Candidates, Scorer, forward_batch
+from synthdata.errors import FailureError
+from synthdata.rng import generator_at, latents_at
+
+BLOCK_ROWS = 128
+"""Rows are made in blocks that start at multiples of this, so that a row's place in a forward batch, on which the last
+bits of its image may depend, is a function of its index."""
+
+LARGEST_ROUND = 64
+MOST_CANDIDATES = 128
+"""Rows without an acceptable candidate get twice as many in the next round, up to ``LARGEST_ROUND`` at a time, and none
+after about ``MOST_CANDIDATES``."""
+
+SURPLUS = "surplus"
+"""The count of candidates that met every criterion, but whose row took another one."""
+
+_LOOSEN = {
+    "memorised": "lower --memorisation_quantile, or train on more images",
+    "unrealistic": "lower --realism_quantile, or train the generator longer",
+    "too_easy": "lower the first number of --hardness_band",
+    "too_hard": "raise the second number of --hardness_band",
+    "too_different": "lower the first number of --similarity_band",
+    "too_alike": "raise the second number of --similarity_band",
+}
+
+
+def reasons(kind: Kind) -> tuple[str, ...]:
+    """Why candidates of ``kind`` are dropped, in the order in which the criteria are looked at."""
+    band = ("too_easy", "too_hard") if kind == "hard" else ("too_different", "too_alike")
+    return ("memorised", "unrealistic", *band, SURPLUS)
+
+
+@dataclass
+class Row:
+    """A row of a dataset in the making.
+
+    Attributes:
+        kind: what it is.
+        index: its index in the dataset.
+        images: (H, W, C) uint8: one of a hard sample, two of a pair; empty until a candidate is accepted.
+        metadata: its columns.
+        dropped: number of its candidates that were dropped, by reason.
+        candidate_scores: hardness or similarity of all its candidates.
+    """
+
+    kind: Kind
+    index: int
+    images: tuple[NDArray[np.uint8], ...] = ()
+    metadata: dict[str, int | float] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    candidate_scores: list[float] = field(default_factory=list)
+
+
+def select_rows(scorer: Scorer, criteria: Criteria, indices: range) -> list[Row]:
+    """Make the rows ``indices``, which start at a multiple of ``BLOCK_ROWS`` and end before the next.
+
+    A row is a function of the seed, its index and the weights: where the block ends does not change the rows before.
+
+    Raises:
+        FailureError: some row finds no acceptable candidate.
+    """
+    rows = [Row(criteria.kind, index) for index in indices]
+    for candidates in _rounds(criteria.oversample):
+        pending = [row for row in rows if not row.images]
+        for part in batched(pending, forward_batch(scorer.device) // len(candidates)):
+            numbers = torch.tensor([row.index for row in part])
+            latents = _latents(scorer, criteria, numbers, candidates)
+            _fill(part, scorer.score(criteria.kind, latents), criteria)
+    if unfilled := [row for row in rows if not row.images]:
+        raise FailureError(_explain(unfilled))
+    return rows
+
+
+def _rounds(oversample: int) -> Iterator[range]:
+    """The numbers of each round's candidates."""
+    first, count = 0, oversample
+    while first < MOST_CANDIDATES:
+        yield range(first, first + count)
+        first, count = first + count, min(2 * count, LARGEST_ROUND)
+
+
+def _latents(scorer: Scorer, criteria: Criteria, numbers: Tensor, candidates: range) -> Tensor:
+    """Latents of every row's candidates, row by row; each is a function of the seed, the row and the candidate."""
+    shape = scorer.run.generator.latent_shape
+    seeds = [
+        generator_at(criteria.seed, "candidate", criteria.kind, candidate).initial_seed() for candidate in candidates
+    ]
+    return torch.stack([latents_at(seed, numbers, shape) for seed in seeds], dim=1).flatten(0, 1)
+
+
+def _fill(rows: list[Row], scored: Candidates, criteria: Criteria) -> None:
+    """Give each of ``rows`` its best acceptable candidate, if it has one, and count the others."""
+    failed = _first_failures(scored, criteria).reshape(len(rows), -1)
+    scores = scored.score.reshape(len(rows), -1)
+    for number, row in enumerate(rows):
+        row.candidate_scores += scores[number].tolist()
+        row.dropped.update(reason for reason in failed[number].tolist() if reason)
+        accepted = np.flatnonzero(failed[number] == "")
+        if len(accepted) == 0:
+            continue
+        row.dropped[SURPLUS] += len(accepted) - 1
+        # the hardest of the hard samples, the first of the pairs, so that those keep their spread of similarities
+        best = accepted[scores[number, accepted].argmax()] if criteria.kind == "hard" else accepted[0]
+        _take(row, scored, number * scores.shape[1] + int(best), criteria.seed)
+
+
+def _first_failures(scored: Candidates, criteria: Criteria) -> NDArray[np.str_]:
+    """(N,) the first criterion that each candidate fails, empty if it meets all."""
+    low, high = criteria.band
+    memorised, unrealistic, below, above, _ = reasons(criteria.kind)
+    failures = [
+        scored.pixel_distance <= criteria.copy_distance,
+        # a score that is not a number is not acceptable either
+        ~(scored.realism >= criteria.realism_floor),
+        ~(scored.score >= low),
+        scored.score > high,
+    ]
+    return np.select(failures, [memorised, unrealistic, below, above], default="")
+
+
+def _take(row: Row, scored: Candidates, candidate: int, seed: int) -> None:
+    row.images = tuple(member[candidate] for member in scored.pixels)
+    row.metadata = {
+        "index": row.index,
+        "seed": seed,
+        SCORES[row.kind]: float(scored.score[candidate]),
+        "realism": float(scored.realism[candidate]),
+        "nearest_real": int(scored.nearest_real[candidate]),
+        "nearest_similarity": float(scored.nearest_similarity[candidate]),
+    }
+
+
+def _explain(unfilled: list[Row]) -> str:
+    refused: Counter[str] = Counter()
+    for row in unfilled:
+        refused.update(row.dropped)
+    tried = len(unfilled[0].candidate_scores)
+    shares = ", ".join(f"{count / refused.total():.0%} {reason}" for reason, count in refused.most_common())
+    kind, first = unfilled[0].kind, unfilled[0].index
+    return (
+        f"{len(unfilled)} row(s) of {kind}, the first is row {first}, found no acceptable sample among {tried} "
+        f"candidates each ({shares}): {_LOOSEN[refused.most_common(1)[0][0]]}"
+    )

@@ -1,0 +1,36 @@
+"""The errors that end in one line: what was wrong, with its value, and the mend. Anything else that escapes is a bug."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+
+class SynthdataError(Exception):
+    """Base of the errors written for the person who caused them."""
+
+    exit_code = 1
+
+
+class MisuseError(SynthdataError):
+    """The request cannot be met as given: a wrong flag, a missing folder, data that does not fit."""
+
+    exit_code = 2
+
+
+class FailureError(SynthdataError):
+    """The request was sound and something failed on the way: a full disk, a corrupt shard, a Hub that does not answer."""
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with ``error: …`` on stderr and the error's exit code instead of a traceback.
+
+    Only the first process of a multi-process run prints, so that one cause gives one line.
+    """
+    try:
+        yield
+    except SynthdataError as error:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)

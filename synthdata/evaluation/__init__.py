@@ -1,0 +1,8 @@
+"""An encoder in, scores out."""
+
+from synthdata.evaluation.features import extract_features
+from synthdata.evaluation.frechet import frechet_distance
+from synthdata.evaluation.probe import knn_top1, label_subset, linear_probe
+from synthdata.evaluation.score import score_encoder
+
+__all__ = ["extract_features", "frechet_distance", "knn_top1", "label_subset", "linear_probe", "score_encoder"]

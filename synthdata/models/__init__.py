@@ -1,0 +1,22 @@
+"""Encoders and image generators, saved and loaded with ``save_pretrained`` and ``from_pretrained``."""
+
+from synthdata.models.batch_norm import synchronise_batch_norm
+from synthdata.models.encoder import Encoder, EncoderConfig
+from synthdata.models.gan import GAN, GANConfig, GANPipeline
+from synthdata.models.generator import Generator, Member
+from synthdata.models.loading import load_generator
+from synthdata.models.style import Discriminator, StyleGenerator
+
+__all__ = [
+    "GAN",
+    "Discriminator",
+    "Encoder",
+    "EncoderConfig",
+    "GANConfig",
+    "GANPipeline",
+    "Generator",
+    "Member",
+    "StyleGenerator",
+    "load_generator",
+    "synchronise_batch_norm",
+]

@@ -1,0 +1,166 @@
+"""The GAN behind the ``Generator`` interface, and the diffusers pipeline that it is saved as."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import diffusers
+import torch
+from diffusers import DiffusionPipeline, ImagePipelineOutput
+from torch import Tensor, nn
+
+from synthdata.errors import MisuseError
+from synthdata.models.generator import Generator, Member
+from synthdata.models.style import Discriminator, StyleGenerator
+from synthdata.objectives.realism import discriminator_loss, generator_loss, r1_penalty
+from synthdata.rng import BatchRandom
+from synthdata.views import DiffAugment
+
+IMAGE_SIZES = (16, 32, 64, 128)
+
+
+@dataclass
+class GANConfig:
+    """The GAN's architecture and regularisation.
+
+    Attributes:
+        latent_dim: dimension of the latents.
+        width: channels at full size of generator and discriminator; they double with every halving of the resolution.
+        max_width: the most channels of any layer.
+        r1_weight: weight of the R1 gradient penalty.
+        r1_interval: critic steps between two penalties; each is scaled up by as much (Karras et al., 2020, appendix B).
+    """
+
+    latent_dim: int = 64
+    width: int = 16
+    max_width: int = 128
+    r1_weight: float = 1.0
+    r1_interval: int = 8
+
+
+class GAN(Generator):
+    """A pair of residual generators with their averages, and the one discriminator that keeps both realistic.
+
+    Non-saturating loss, lazy R1, and differentiable augmentation of everything that the discriminator sees
+    (Zhao et al., NeurIPS 2020), without which it memorises a small training set.
+
+    Raises:
+        MisuseError: if ``image_size`` is not one of ``IMAGE_SIZES``.
+    """
+
+    def __init__(self, config: GANConfig, image_size: int, channels: int) -> None:
+        if image_size not in IMAGE_SIZES:
+            sizes = ", ".join(map(str, IMAGE_SIZES))
+            raise MisuseError(f"the GAN makes images of {sizes} px: set data.image_size to one of them, not {image_size}")
+        super().__init__()
+        self.config = config
+        self.latent_shape = (config.latent_dim,)
+        self.image_size = image_size
+        self.channels = channels
+        network = StyleGenerator(image_size, channels, config.latent_dim, config.width, config.max_width)
+        self.members = nn.ModuleDict({"a": network, "b": copy.deepcopy(network)})
+        self.averages = copy.deepcopy(self.members).requires_grad_(False)
+        self.discriminator = Discriminator(image_size, channels, config.width, config.max_width)
+        self.augment = DiffAugment(image_size=image_size)
+
+    def sample(self, latents: Tensor, member: Member = "a", averaged: bool = False) -> Tensor:
+        return (self.averages if averaged else self.members)[member](latents)
+
+    def realism(self, images: Tensor) -> Tensor:
+        return self.discriminator(images)
+
+    def realism_loss(self, member: Member, images: Tensor, real: Tensor, random: BatchRandom) -> Tensor:
+        # The discriminator does not learn here: without gradients of its weights the step is a tenth cheaper.
+        self.discriminator.requires_grad_(False)
+        scores = self.discriminator(self._augmented(images, f"diffaugment {member}", random))
+        self.discriminator.requires_grad_(True)
+        return generator_loss(scores)
+
+    def critic_loss(self, real: Tensor, synthetic: Tensor, random: BatchRandom) -> dict[str, Tensor]:
+        penalise = random.step % self.config.r1_interval == 0
+        real = self._augmented(real, "diffaugment real", random).detach().requires_grad_(penalise)
+        real_scores = self.discriminator(real)
+        synthetic_scores = self.discriminator(self._augmented(synthetic.detach(), "diffaugment synthetic", random))
+        terms = {"adversarial": discriminator_loss(real_scores, synthetic_scores)}
+        if penalise:
+            terms["r1"] = self.config.r1_weight * self.config.r1_interval * r1_penalty(real, real_scores)
+        return terms
+
+    def generator_parameters(self) -> Iterable[nn.Parameter]:
+        return self.members.parameters()
+
+    def critic_parameters(self) -> Iterable[nn.Parameter]:
+        return self.discriminator.parameters()
+
+    def begin_tuning(self) -> None:
+        self.members["b"].load_state_dict(self.members["a"].state_dict())
+        self.averages["b"].load_state_dict(self.averages["a"].state_dict())
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        torch._foreach_lerp_(list(self.averages.parameters()), list(self.members.parameters()), 1 - decay)
+
+    def save_pretrained(self, folder: Path) -> None:
+        pipeline = GANPipeline(self.averages["a"], self.averages["b"], self.discriminator)
+        pipeline.save_pretrained(folder, safe_serialization=True)
+
+    @classmethod
+    def from_pipeline(cls, pipeline: "GANPipeline", config: GANConfig | None = None) -> Self:
+        """The GAN saved in ``pipeline``, ready for more training; ``config`` gives its regularisation.
+
+        Optimisation continues from the averaged weights, which are the ones that were saved.
+        """
+        saved = pipeline.generator.config
+        config = copy.copy(config or GANConfig())
+        config.latent_dim, config.width, config.max_width = saved.latent_dim, saved.width, saved.max_width
+        gan = cls(config, saved.image_size, saved.channels)
+        for member, network in (("a", pipeline.generator), ("b", pipeline.partner)):
+            gan.members[member].load_state_dict(network.state_dict())
+            gan.averages[member].load_state_dict(network.state_dict())
+        gan.discriminator.load_state_dict(pipeline.discriminator.state_dict())
+        return gan
+
+    def _augmented(self, images: Tensor, purpose: str, random: BatchRandom) -> Tensor:
+        return self.augment.apply(images, random.rows(purpose, images.shape[0], self.augment.draw))
+
+
+class GANPipeline(DiffusionPipeline):
+    """Samples a saved GAN: member a, its partner b that reads the same latents, and their discriminator.
+
+    Example:
+        >>> pipeline = DiffusionPipeline.from_pretrained("runs/digits/generator")
+        >>> image = pipeline(batch_size=1, generator=torch.Generator().manual_seed(0)).images[0]
+    """
+
+    def __init__(self, generator: StyleGenerator, partner: StyleGenerator, discriminator: Discriminator) -> None:
+        super().__init__()
+        self.register_modules(generator=generator, partner=partner, discriminator=discriminator)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        batch_size: int = 1,
+        generator: torch.Generator | None = None,
+        member: Member = "a",
+        output_type: str = "pil",
+    ) -> ImagePipelineOutput:
+        """Draw ``batch_size`` images.
+
+        Args:
+            generator: source of the latents; equal states give equal latents, so that a call for each member gives pairs.
+            member: "a", or "b" for the second image of each pair.
+            output_type: "pil", "np" (N, H, W, C in [0, 1]) or "pt" (N, C, H, W in [0, 1]).
+        """
+        network = self.generator if member == "a" else self.partner
+        latents = torch.randn(batch_size, network.config.latent_dim, generator=generator)
+        images = network(latents.to(self.device)) / 2 + 0.5
+        if output_type == "pt":
+            return ImagePipelineOutput(images=images)
+        arrays = images.permute(0, 2, 3, 1).cpu().numpy()
+        return ImagePipelineOutput(images=self.numpy_to_pil(arrays) if output_type == "pil" else arrays)
+
+
+# `DiffusionPipeline.from_pretrained` looks the class of a pipeline up in diffusers' own namespace.
+diffusers.GANPipeline = GANPipeline  # type: ignore[attr-defined]

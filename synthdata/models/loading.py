@@ -1,0 +1,46 @@
+"""Opening saved generators, from a folder or the Hub, safetensors only."""
+
+import json
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+from synthdata.errors import FailureError, MisuseError
+from synthdata.models.gan import GAN, GANConfig, GANPipeline
+from synthdata.models.generator import Generator
+
+
+def load_generator(source: str | Path, gan: GANConfig | None = None) -> Generator:
+    """The generator saved in a pipeline folder or a Hub repository, ready to sample or to train on.
+
+    Args:
+        source: a folder with model_index.json, such as a run's ``generator/``, or ``owner/name`` on the Hub.
+        gan: regularisation for further training of a GAN; its architecture is the saved one.
+
+    Raises:
+        MisuseError: if there is no pipeline there, or not one that this package can train, or its weights are pickles.
+        FailureError: if the Hub does not answer.
+    """
+    folder = _local_folder(str(source))
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise MisuseError(f"{source} holds no model_index.json: name the generator/ folder of a finished run")
+    kind = json.loads(index.read_text()).get("_class_name")
+    if kind != "GANPipeline":
+        raise MisuseError(f"{source} holds a {kind}, which is not supported: a GANPipeline is")
+    for component in ("generator", "partner", "discriminator"):
+        if not (folder / component / "diffusion_pytorch_model.safetensors").is_file():
+            raise MisuseError(f"{source} holds no safetensors weights of its {component}: the folder is incomplete")
+    return GAN.from_pipeline(GANPipeline.from_pretrained(folder, use_safetensors=True), gan)
+
+
+def _local_folder(source: str) -> Path:
+    if Path(source).is_dir():
+        return Path(source)
+    try:
+        return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors"]))
+    except HFValidationError as error:
+        raise MisuseError(f"{source} is neither a folder nor a repository OWNER/NAME on the Hub") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise FailureError(f"cannot fetch {source} from the Hub: {error}") from error

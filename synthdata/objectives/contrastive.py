@@ -1,0 +1,40 @@
+"""NT-Xent, the contrastive loss of SimCLR (Chen et al., ICML 2020, section 2.1)."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from synthdata.objectives.gather import all_gather_with_gradient
+
+
+def nt_xent(view_1: Tensor, view_2: Tensor, temperature: float) -> Tensor:
+    """Normalised temperature-scaled cross entropy over a batch of positive pairs.
+
+    Every embedding is an anchor: its positive is the other embedding of its pair, its negatives are all other embeddings
+    of the batch. In a multi-process run the batch is gathered from all processes, with gradient, and the returned value is
+    the mean over this process's anchors: the mean over processes is the loss of the whole batch.
+
+    Args:
+        view_1: (N, D) unit-norm embeddings of the first views.
+        view_2: (N, D) unit-norm embeddings of the second views; row i is the positive of ``view_1[i]``.
+        temperature: divisor of the cosine similarities, > 0.
+
+    Returns:
+        Scalar, in nats.
+
+    Example:
+        >>> z = torch.nn.functional.normalize(torch.randn(2, 8, 16), dim=-1)
+        >>> loss = nt_xent(z[0], z[1], temperature=0.5)
+    """
+    local = view_1.shape[0]
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    all_1, all_2 = all_gather_with_gradient(view_1), all_gather_with_gradient(view_2)
+    total = all_1.shape[0]
+
+    rows = torch.arange(local, device=view_1.device) + rank * local
+    own_column = torch.cat([rows, rows + total])
+    positive_column = torch.cat([rows + total, rows])
+    logits = torch.cat([view_1, view_2]) @ torch.cat([all_1, all_2]).T / temperature
+    logits = logits.scatter(1, own_column[:, None], float("-inf"))
+    return F.cross_entropy(logits, positive_column)

@@ -1,0 +1,151 @@
+"""What a training run can be told, with the default of everything."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from synthdata.data import DataConfig
+from synthdata.models import EncoderConfig, GANConfig
+from synthdata.views import ViewConfig
+
+Arm = Literal["real", "inflate", "hard", "pairs", "both"]
+
+
+@dataclass
+class TrainConfig:
+    """The encoder's training.
+
+    Attributes:
+        steps: optimiser steps of the encoder.
+        batch_size: anchors of one step, real and synthetic, over all processes.
+        learning_rate: peak of the cosine schedule.
+        warmup: share of the training over which the learning rate rises linearly.
+        weight_decay: decoupled weight decay.
+        optimizer: "adamw", or "sgd" with momentum 0.9.
+        temperature: divisor of the cosine similarities in NT-Xent.
+        accumulation: micro-batches whose gradients are averaged into one step; each holds batch_size anchors.
+        mixed_precision: "bf16" runs the networks in bfloat16.
+        log_every: steps between two lines of metrics.jsonl.
+    """
+
+    steps: int = 1000
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    warmup: float = 0.05
+    weight_decay: float = 1e-4
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    temperature: float = 0.2
+    accumulation: int = 1
+    mixed_precision: Literal["no", "bf16"] = "no"
+    log_every: int = 10
+
+
+@dataclass
+class GeneratorConfig:
+    """The generator, its pre-training, and its optimiser.
+
+    Attributes:
+        kind: the kind of generator.
+        pretrained: a saved generator to start from, a folder or OWNER/NAME on the Hub; pre-training is then skipped.
+        pretrain_steps: generator steps before the encoder's training begins; twice train.steps if not given.
+        batch_size: generated images of one generator step, over all processes.
+        learning_rate: of the pre-training, for generator and discriminator.
+        tuning_learning_rate: of the joint phase.
+        average_half_life: images after which a weight's share in the moving average has halved.
+        gan: architecture and regularisation of the GAN.
+    """
+
+    kind: Literal["gan"] = "gan"
+    pretrained: str | None = None
+    pretrain_steps: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    tuning_learning_rate: float = 5e-4
+    average_half_life: int = 10_000
+    gan: GANConfig = field(default_factory=GANConfig)
+
+
+@dataclass
+class SyntheticConfig:
+    """How synthetic images enter, and what the generators are paid for.
+
+    Attributes:
+        share: share of the anchors that is synthetic, once they enter.
+        start: share of the training after which synthetic anchors enter and the generators are tuned.
+        generator_every: encoder steps between two generator steps in the joint phase.
+        hardness_weight: λ_hard, the weight of hardness in nats against the realism loss, reached after the warm-up.
+        hardness_warmup: share of the joint phase over which λ_hard rises from 0.
+        hardness_ceiling: quantile of the real images' hardness above which a sample gains nothing from growing harder.
+        realism_floor: quantile of the real images' realism below which a sample gains nothing from being hard.
+        similarity_weight: weight of the squared distance of pair similarities from their target.
+        initial_similarity: target similarity of pairs at the start of the joint phase.
+        final_similarity: target at its end.
+    """
+
+    share: float = 0.25
+    start: float = 0.1
+    generator_every: int = 4
+    hardness_weight: float = 0.2
+    hardness_warmup: float = 0.2
+    hardness_ceiling: float = 0.95
+    realism_floor: float = 0.05
+    similarity_weight: float = 10.0
+    initial_similarity: float = 0.95
+    final_similarity: float = 0.7
+
+
+@dataclass
+class CheckpointConfig:
+    """Attributes:
+    every: steps between two checkpoints, pre-training steps included.
+    keep: the number of checkpoints kept, the newest ones.
+    """
+
+    every: int = 500
+    keep: int = 2
+
+
+@dataclass
+class EvaluationConfig:
+    """The scores at the end of a run.
+
+    Attributes:
+        limit: the most labelled images that the linear probe trains on.
+        labels: label budgets of the low-label probes, in images over all classes.
+        test: whether the test split is scored; false while settings are still being chosen.
+    """
+
+    limit: int = 10_000
+    labels: list[int] = field(default_factory=lambda: [10, 100])
+    test: bool = True
+
+
+@dataclass
+class JointConfig:
+    """Joint training of a contrastive encoder and an image generator.
+
+    Attributes:
+        arm: what the encoder trains on: real images alone; with a frozen generator's images (inflate); with hard
+            samples; with positive pairs; or with both.
+        seed: of everything random.
+        output_dir: the run directory.
+        resume: go on from the newest checkpoint in output_dir.
+        tracker: also send the metrics to this tracker of Accelerate.
+        data: the images.
+        views: augmentation of real images.
+        synthetic_views: augmentation of synthetic images, weaker by default.
+    """
+
+    arm: Arm = "both"
+    seed: int = 0
+    output_dir: str = "runs/digits"
+    resume: bool = False
+    tracker: Literal["tensorboard"] | None = None
+    data: DataConfig = field(default_factory=DataConfig)
+    views: ViewConfig = field(default_factory=ViewConfig.simclr)
+    synthetic_views: ViewConfig = field(default_factory=ViewConfig.weak)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

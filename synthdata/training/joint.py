@@ -1,0 +1,292 @@
+"""The joint step: an encoder learns from images that generators make hard for the encoder as it is now.
+
+Wu et al., "Synthetic Data Can Also Teach" (AAAI 2023, arXiv 2202.06464).
+"""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from synthdata.data import RealData, shuffled_indices, stream, to_float
+from synthdata.models import Encoder, Generator, Member
+from synthdata.objectives import (
+    all_gather_with_gradient,
+    bounded_hardness,
+    hardness,
+    nt_xent,
+    pair_similarity,
+    similarity_loss,
+    similarity_target,
+)
+from synthdata.rng import BatchRandom
+from synthdata.training.config import JointConfig
+from synthdata.training.optimisation import (
+    adversarial_optimizer,
+    cosine_schedule,
+    encoder_optimizer,
+    frozen,
+    step_optimizer,
+)
+from synthdata.training.plan import Plan
+from synthdata.views import RandomView
+
+Terms = dict[str, Tensor]
+
+
+class JointTraining:
+    """Encoder, generator and their optimisers, and the steps that train them on each other.
+
+    Iterations count from the first pre-training step; the encoder's first step follows the last of those. Everything
+    random is a function of the seed and the iteration, so the state is what ``state_dict`` returns and nothing else.
+
+    Args:
+        config: the run.
+        data: the real images.
+        encoder: on the accelerator's device.
+        generator: likewise; None for the arm without synthetic images.
+        accelerator: device, processes and precision.
+    """
+
+    def __init__(
+        self,
+        config: JointConfig,
+        data: RealData,
+        encoder: Encoder,
+        generator: Generator | None,
+        accelerator: Accelerator,
+    ) -> None:
+        self.config, self.data, self.accelerator = config, data, accelerator
+        self.encoder, self.generator = encoder, generator
+        self.plan = Plan.of(config, accelerator.num_processes)
+        self.real_view = RandomView(config.views, encoder.image_size, encoder.channels)
+        self.synthetic_view = RandomView(config.synthetic_views, encoder.image_size, encoder.channels)
+        train = config.train
+        self.encoder_optimizer = encoder_optimizer(encoder, train.optimizer, train.learning_rate, train.weight_decay)
+        rate = config.generator.learning_rate
+        self.generator_optimizer = adversarial_optimizer(generator.generator_parameters() if generator else [], rate)
+        self.critic_optimizer = adversarial_optimizer(generator.critic_parameters() if generator else [], rate)
+        self.anchors: Iterator[Tensor] = iter(())
+        self.references: Iterator[Tensor] = iter(())
+
+    @property
+    def iterations(self) -> int:
+        """Steps of the whole run, pre-training included."""
+        return self.plan.iterations
+
+    def describe(self, iteration: int) -> dict[str, Any]:
+        """Where ``iteration`` falls: the phase, the step within it, and the anchors that the encoder has seen after it."""
+        step = iteration - self.plan.pretrain_steps
+        if step < 0:
+            return {"phase": "pre-training", "step": iteration, "images": 0}
+        joint = self.plan.synthetic > 0 and step >= self.plan.start
+        return {"phase": "joint" if joint else "warm-up", "step": step, "images": self.plan.images_seen(iteration + 1)}
+
+    def start_at(self, iteration: int) -> None:
+        """Point the streams of real images at ``iteration``."""
+        plan, split = self.plan, self.data.train
+        step = max(iteration - plan.pretrain_steps, 0) * plan.accumulation
+        entry = plan.start * plan.accumulation
+        before = islice(self._indices("anchors before", plan.batch, min(step, entry)), max(entry - step, 0))
+        after = self._indices("anchors after", plan.batch - plan.synthetic, max(step - entry, 0))
+        workers = self.config.data.workers
+        self.anchors = stream(split, chain(before, after), self.accelerator.device, workers)
+        if self.generator is not None:
+            drawn = self._indices("references", plan.generator_batch, plan.generator_steps_before(iteration))
+            self.references = stream(split, drawn, self.accelerator.device, workers)
+
+    def run(self, iteration: int) -> Terms:
+        """One iteration of whichever phase it falls into; returns the terms of the losses, detached."""
+        step = iteration - self.plan.pretrain_steps
+        if step < 0:
+            return self.pretraining_step(iteration)
+        if self.generator is not None and step == self.plan.start and not self.config.generator.pretrained:
+            self.generator.begin_tuning()
+        terms = self.encoder_step(step)
+        if self.plan.tunes_generator_at(step):
+            real = to_float(next(self.references))
+            terms |= self.critic_step(real, iteration, self.config.generator.tuning_learning_rate)
+            terms |= self.generator_step(real, iteration)
+        return terms
+
+    def pretraining_step(self, iteration: int) -> Terms:
+        """Critic and generator learn to make realistic images; the encoder does not take part."""
+        real = to_float(next(self.references))
+        rate = self.config.generator.learning_rate
+        terms = self.critic_step(real, iteration, rate)
+        random = self._random(iteration)
+        images, loss = self._realism(real, "a", random)
+        loss.backward()
+        self._finish_generator_step(rate)
+        return terms | {"realism_a": loss.detach()}
+
+    def encoder_step(self, step: int) -> Terms:
+        """Minimise NT-Xent over real and synthetic anchors."""
+        plan, loss_sum = self.plan, torch.zeros((), device=self.accelerator.device)
+        for micro in range(plan.accumulation):
+            random = self._random(step * plan.accumulation + micro)
+            view_1, view_2 = self._views(step, to_float(next(self.anchors)), random)
+            with self.accelerator.autocast():
+                embeddings = self.encoder(torch.cat([view_1, view_2])).float()
+            loss = nt_xent(*embeddings.chunk(2), self.config.train.temperature) / plan.accumulation
+            loss.backward()
+            loss_sum += loss.detach()
+        images = step * plan.accumulation * plan.batch
+        factor = cosine_schedule(images, plan.images, self.config.train.warmup)
+        step_optimizer(self.encoder_optimizer, self.config.train.learning_rate * factor)
+        return {"contrastive": loss_sum}
+
+    def critic_step(self, real: Tensor, iteration: int, rate: float) -> Terms:
+        """The discriminator learns to tell real from synthetic; nothing for a generator without one."""
+        assert self.generator is not None
+        if self.critic_optimizer is None:
+            return {}
+        random = self._random(iteration)
+        latents = random.latents("critic latents", len(real), self.generator.latent_shape)
+        with torch.no_grad(), self.accelerator.autocast():
+            if iteration >= self.plan.pretrain_steps and self.plan.pairs:
+                half = len(real) // 2
+                drawn = [self.generator.sample(latents[:half], "a"), self.generator.sample(latents[half:], "b")]
+                synthetic = torch.cat(drawn).float()
+            else:
+                synthetic = self.generator.sample(latents).float()
+        with self.accelerator.autocast():
+            terms = self.generator.critic_loss(real, synthetic, random)
+        torch.stack(list(terms.values())).sum().backward()
+        step_optimizer(self.critic_optimizer, rate)
+        return {f"critic_{name}": term.detach() for name, term in terms.items()}
+
+    def generator_step(self, real: Tensor, iteration: int) -> Terms:
+        """Members stay realistic; a makes its samples hard, b brings its pairs to the scheduled similarity."""
+        assert self.generator is not None
+        step = iteration - self.plan.pretrain_steps
+        settings, random = self.config.synthetic, self._random(iteration)
+        terms: Terms = {}
+        with frozen(self.encoder):
+            images_a, loss = self._realism(real, "a", random)
+            terms["realism_a"] = loss.detach()
+            if self.plan.hard:
+                paid, measured = self._hardness(real, images_a, random)
+                loss = loss - self.plan.hardness_weight(step) * paid
+                terms |= measured
+            if self.plan.pairs:
+                images_b, realism_b = self._realism(real, "b", random)
+                with self.accelerator.autocast():
+                    embeddings = self.encoder(torch.cat([images_a.detach(), images_b])).float()
+                similarity = pair_similarity(*embeddings.chunk(2))
+                progress = self.plan.joint_progress(step)
+                target = similarity_target(progress, settings.initial_similarity, settings.final_similarity)
+                loss = loss + realism_b + settings.similarity_weight * similarity_loss(similarity, target)
+                terms |= {"realism_b": realism_b.detach(), "similarity": similarity.detach().mean()}
+                terms["similarity_target"] = torch.tensor(target)
+            loss.backward()
+        self._finish_generator_step(self.config.generator.tuning_learning_rate)
+        return terms
+
+    def state_dict(self) -> dict[str, Any]:
+        """Models and optimisers."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {
+            "encoder": self.encoder,
+            "generator": self.generator,
+            "encoder_optimizer": self.encoder_optimizer,
+            "generator_optimizer": self.generator_optimizer,
+            "critic_optimizer": self.critic_optimizer,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _views(self, step: int, real: Tensor, random: BatchRandom) -> tuple[Tensor, Tensor]:
+        """The two views of every anchor of this process, real ones first."""
+        views = [self._view(self.real_view, real, f"real view {i}", random) for i in (1, 2)]
+        if step < self.plan.start or not self.plan.synthetic:
+            return views[0], views[1]
+        assert self.generator is not None
+        world = self.accelerator.num_processes
+        hard, pairs = self.plan.hard_anchors // world, self.plan.pair_anchors // world
+        firsts, seconds = [], []
+        with torch.no_grad(), self.accelerator.autocast():
+            if hard:
+                latents = random.latents("hard latents", hard, self.generator.latent_shape)
+                firsts.append(self.generator.sample(latents).float())
+                seconds.append(firsts[-1])
+            if pairs:
+                latents = random.latents("pair latents", pairs, self.generator.latent_shape)
+                firsts.append(self.generator.sample(latents, "a").float())
+                seconds.append(self.generator.sample(latents, "b").float())
+        synthetic = [
+            self._view(self.synthetic_view, torch.cat(images), f"synthetic view {i}", random)
+            for i, images in enumerate((firsts, seconds), 1)
+        ]
+        return torch.cat([views[0], synthetic[0]]), torch.cat([views[1], synthetic[1]])
+
+    def _realism(self, real: Tensor, member: Member, random: BatchRandom) -> tuple[Tensor, Tensor]:
+        """Images of one member, with gradient, and the loss that keeps it realistic; members read the same latents."""
+        assert self.generator is not None
+        latents = random.latents("generator latents", len(real), self.generator.latent_shape)
+        with self.accelerator.autocast():
+            images = self.generator.sample(latents, member)
+            return images.float(), self.generator.realism_loss(member, images, real, random)
+
+    def _hardness(self, real: Tensor, images: Tensor, random: BatchRandom) -> tuple[Tensor, Terms]:
+        """The bounded hardness of synthetic images, against real embeddings of the encoder as it is now."""
+        assert self.generator is not None
+        temperature, settings = self.config.train.temperature, self.config.synthetic
+        with self.accelerator.autocast():
+            with torch.no_grad():
+                real_1, real_2 = (
+                    all_gather_with_gradient(self.encoder(self._view(self.real_view, real, purpose, random)).float())
+                    for purpose in ("bank view 1", "bank view 2")
+                )
+                real_realism = all_gather_with_gradient(self.generator.realism(real).float())
+                realism = self.generator.realism(images).float()
+            view_1, view_2 = (
+                self.encoder(self._view(self.synthetic_view, images, purpose, random)).float()
+                for purpose in ("hard view 1", "hard view 2")
+            )
+        own = torch.eye(len(real_1), dtype=torch.bool, device=real.device)
+        real_hardness = hardness(real_1, real_2, real_1, temperature, own)
+        sample_hardness = hardness(view_1, view_2, real_1, temperature)
+        floor = real_realism.quantile(settings.realism_floor)
+        ceiling = real_hardness.quantile(settings.hardness_ceiling)
+        measured = {
+            "hardness": sample_hardness.detach().mean(),
+            "real_hardness": real_hardness.mean(),
+            "above_realism_floor": (realism >= floor).float().mean(),
+        }
+        return bounded_hardness(sample_hardness, realism, ceiling, floor), measured
+
+    def _finish_generator_step(self, rate: float) -> None:
+        assert self.generator is not None and self.generator_optimizer is not None
+        step_optimizer(self.generator_optimizer, rate)
+        if self.critic_optimizer is not None:
+            self.critic_optimizer.zero_grad(set_to_none=True)
+        self.generator.update_average(0.5 ** (self.plan.generator_batch / self.config.generator.average_half_life))
+
+    def _view(self, view: RandomView, images: Tensor, purpose: str, random: BatchRandom) -> Tensor:
+        return view.apply(images, random.rows(purpose, len(images), view.draw))
+
+    def _random(self, counter: int) -> BatchRandom:
+        accelerator = self.accelerator
+        return BatchRandom(
+            self.config.seed, counter, accelerator.process_index, accelerator.num_processes, accelerator.device
+        )
+
+    def _indices(self, purpose: str, batch: int, start: int) -> Iterator[Tensor]:
+        accelerator = self.accelerator
+        return shuffled_indices(
+            len(self.data.train),
+            batch,
+            seed=f"{self.config.seed} {purpose}",
+            start=start,
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+        )

@@ -1,0 +1,200 @@
+"""The loop around any training: restore, step, report, save, stop."""
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from synthdata.errors import FailureError
+from synthdata.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from synthdata.training.run_directory import RunDirectory
+
+
+class Training(Protocol):
+    """What the loop needs of a training: iterations that are functions of their number and of the state."""
+
+    @property
+    def iterations(self) -> int: ...
+
+    def describe(self, iteration: int) -> dict[str, Any]:
+        """The phase, step and images seen at ``iteration``, for the log."""
+
+    def start_at(self, iteration: int) -> None: ...
+
+    def run(self, iteration: int) -> dict[str, Tensor]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """Attributes:
+    log_every: iterations between two lines of metrics.jsonl.
+    checkpoint_every: iterations between two checkpoints.
+    keep: checkpoints kept.
+    observe: called after an iteration, on the first process, to draw samples of the state.
+    """
+
+    log_every: int
+    checkpoint_every: int
+    keep: int
+    observe: Callable[[int], None]
+
+
+class Interrupted(Exception):  # noqa: N818
+    """The run was asked to stop, and its state is saved."""
+
+    def __init__(self, signal_number: int, checkpoint: Path) -> None:
+        super().__init__(f"stopped and saved as {checkpoint}; add --resume true to the same command to go on")
+        self.exit_code = 128 + signal_number
+
+
+def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, accelerator: Accelerator) -> float:
+    """Run ``training`` from its newest checkpoint, or from the start, to its end.
+
+    Returns:
+        Seconds spent in iterations, over all resumed parts.
+
+    Raises:
+        Interrupted: after SIGTERM or Ctrl-C; the state is saved.
+        FailureError: if a term of a loss is not finite, or the disk is full.
+    """
+    start, log, seconds_before = _restore(training, run, accelerator)
+    training.start_at(start)
+    began = time.perf_counter()
+    stop = _StopSignals()
+    with stop, tqdm(
+        total=training.iterations, initial=start, disable=not accelerator.is_main_process, dynamic_ncols=True
+    ) as progress:
+        for iteration in range(start, training.iterations):
+            log.add(iteration, training.run(iteration))
+            done = iteration + 1
+            last = done == training.iterations
+            logged = done % settings.log_every == 0 or last
+            stopping = stop.agreed(logged)
+            saving = done % settings.checkpoint_every == 0 or last or stopping
+            if logged or saving:
+                log.flush()
+            if logged:
+                shown = log.write(iteration, training.describe(iteration))
+                progress.set_description(str(shown.pop("phase")))
+                progress.set_postfix({key: f"{value:.3g}" for key, value in shown.items()}, refresh=False)
+            progress.update()
+            if accelerator.is_main_process:
+                settings.observe(done)
+            if saving:
+                seconds = seconds_before + time.perf_counter() - began
+                state = {"training": training.state_dict(), "recent": log.recent, "seconds": seconds}
+                if accelerator.is_main_process:
+                    save_checkpoint(run.checkpoints, done, state, settings.keep)
+                accelerator.wait_for_everyone()
+            if stopping and not last:
+                raise Interrupted(stop.received, run.checkpoints / f"step-{done:09d}")
+    return seconds_before + time.perf_counter() - began
+
+
+def _restore(training: Training, run: RunDirectory, accelerator: Accelerator) -> tuple[int, "_Log", float]:
+    log = _Log(run, accelerator)
+    checkpoint = latest_checkpoint(run.checkpoints)
+    start, seconds = 0, 0.0
+    if checkpoint is not None:
+        start, state = load_checkpoint(checkpoint)
+        training.load_state_dict(state["training"])
+        log.recent, seconds = state["recent"], state["seconds"]
+    if accelerator.is_main_process:
+        run.cut_metrics(start)
+    accelerator.wait_for_everyone()
+    return start, log, seconds
+
+
+class _Log:
+    """Terms of the losses on their way from the device to metrics.jsonl.
+
+    They stay on the device until ``flush``, so that logging does not make the device wait at every iteration.
+    """
+
+    def __init__(self, run: RunDirectory, accelerator: Accelerator) -> None:
+        self.recent: dict[str, float] = {}
+        self._run, self._accelerator = run, accelerator
+        self._pending: list[tuple[int, str, Tensor]] = []
+
+    def add(self, iteration: int, terms: dict[str, Tensor]) -> None:
+        self._pending += [(iteration, name, term) for name, term in terms.items()]
+
+    def flush(self) -> None:
+        """Bring the pending terms over, as means over the processes, and check that all are finite."""
+        if not self._pending:
+            return
+        device = self._accelerator.device
+        values = torch.stack([term.to(device, torch.float32) for _, _, term in self._pending])
+        values = self._accelerator.reduce(values, reduction="mean")
+        for (iteration, name, _), value in zip(self._pending, values.tolist(), strict=True):
+            if not math.isfinite(value):
+                good = latest_checkpoint(self._run.checkpoints)
+                raise FailureError(
+                    f"the term {name} became {value} at iteration {iteration}; last good checkpoint: {good or 'none yet'};"
+                    " lower the learning rates and start anew"
+                )
+            self.recent[name] = value
+        self._pending.clear()
+
+    def write(self, iteration: int, place: dict[str, Any]) -> dict[str, Any]:
+        """Append the newest value of every term since the last line; returns phase and terms, for display."""
+        terms, self.recent = self.recent, {}
+        if self._accelerator.is_main_process:
+            try:
+                with self._run.metrics.open("a") as file:
+                    file.write(json.dumps({"iteration": iteration, **place, **terms}) + "\n")
+            except OSError as error:
+                raise FailureError(f"cannot write {self._run.metrics}: {error.strerror}; make room and resume") from error
+        self._accelerator.log({f"{place['phase']}/{name}": value for name, value in terms.items()}, step=iteration)
+        return {"phase": place["phase"], **terms}
+
+
+class _StopSignals:
+    """Turns SIGTERM and SIGINT into a request that the loop meets between two iterations; a second one is obeyed at once."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "_StopSignals":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def agreed(self, logged: bool) -> bool:
+        """Whether to stop now; several processes ask each other, at logged iterations only."""
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return self.received > 0
+        if not logged:
+            return False
+        received = torch.tensor(self.received)
+        if dist.get_backend() == "nccl":
+            received = received.cuda()
+        dist.all_reduce(received, dist.ReduceOp.MAX)
+        self.received = int(received)
+        return self.received > 0
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            signal.signal(number, self._previous[number])
+            signal.raise_signal(number)
+        self.received = number

@@ -1,0 +1,134 @@
+"""How many images of each kind the steps of a run use, over all processes."""
+
+from dataclasses import dataclass
+
+from synthdata.errors import MisuseError
+from synthdata.training.config import JointConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Counts of a run. Steps count from the encoder's first, iterations from the first pre-training step.
+
+    Attributes:
+        pretrain_steps: generator steps before the encoder's first.
+        steps: encoder steps.
+        start: the step at which synthetic anchors enter and the generators begin to be tuned.
+        batch: anchors of one micro-batch.
+        accumulation: micro-batches of one step.
+        hard_anchors: hard samples among the anchors, from ``start`` on.
+        pair_anchors: positive pairs among them, from ``start`` on.
+        hard: whether the generators are paid for hardness.
+        pairs: whether they are paid for pair similarity.
+        generator_batch: images of one generator step.
+        generator_every: steps between two generator steps.
+        peak_hardness_weight: λ_hard after its warm-up.
+        hardness_warmup: share of the joint phase over which λ_hard rises.
+    """
+
+    pretrain_steps: int
+    steps: int
+    start: int
+    batch: int
+    accumulation: int
+    hard_anchors: int
+    pair_anchors: int
+    hard: bool
+    pairs: bool
+    generator_batch: int
+    generator_every: int
+    peak_hardness_weight: float
+    hardness_warmup: float
+
+    @classmethod
+    def of(cls, config: JointConfig, world_size: int) -> "Plan":
+        """The plan of ``config`` on ``world_size`` processes.
+
+        Raises:
+            MisuseError: if a batch does not divide evenly over the processes, or a number is out of range.
+        """
+        train, synthetic, generator = config.train, config.synthetic, config.generator
+        for name, value in (
+            ("train.steps", train.steps),
+            ("train.batch_size", train.batch_size),
+            ("train.accumulation", train.accumulation),
+            ("train.log_every", train.log_every),
+            ("generator.batch_size", generator.batch_size),
+            ("synthetic.generator_every", synthetic.generator_every),
+            ("checkpoint.every", config.checkpoint.every),
+            ("checkpoint.keep", config.checkpoint.keep),
+        ):
+            if value < 1:
+                raise MisuseError(f"{name} is {value}: it must be at least 1")
+        for name, share in (("synthetic.share", synthetic.share), ("synthetic.start", synthetic.start)):
+            if not 0 <= share < 1:
+                raise MisuseError(f"{name} is {share}: it is a share of the whole, at least 0 and less than 1")
+        anchors = 0 if config.arm == "real" else _multiple(train.batch_size * synthetic.share, world_size)
+        pair_anchors = {"pairs": anchors, "both": _multiple(anchors / 2, world_size)}.get(config.arm, 0)
+        for name, batch in (("train.batch_size", train.batch_size), ("generator.batch_size", generator.batch_size)):
+            if batch % (2 * world_size):
+                raise MisuseError(f"{name} is {batch}: on {world_size} processes it must be a multiple of {2 * world_size}")
+        pretrain = 0
+        if config.arm != "real" and not generator.pretrained:
+            pretrain = 2 * train.steps if generator.pretrain_steps is None else generator.pretrain_steps
+        return cls(
+            pretrain_steps=pretrain,
+            steps=train.steps,
+            start=round(train.steps * synthetic.start),
+            batch=train.batch_size,
+            accumulation=train.accumulation,
+            hard_anchors=anchors - pair_anchors,
+            pair_anchors=pair_anchors,
+            hard=config.arm in ("hard", "both"),
+            pairs=config.arm in ("pairs", "both"),
+            generator_batch=generator.batch_size,
+            generator_every=synthetic.generator_every,
+            peak_hardness_weight=synthetic.hardness_weight,
+            hardness_warmup=synthetic.hardness_warmup,
+        )
+
+    @property
+    def iterations(self) -> int:
+        """All steps of the run, pre-training included."""
+        return self.pretrain_steps + self.steps
+
+    @property
+    def synthetic(self) -> int:
+        """Synthetic anchors of one micro-batch from ``start`` on."""
+        return self.hard_anchors + self.pair_anchors
+
+    @property
+    def images(self) -> int:
+        """Anchors that the encoder sees over the whole run, the same for every arm."""
+        return self.steps * self.accumulation * self.batch
+
+    def images_seen(self, iteration: int) -> int:
+        """Anchors that the encoder has seen before ``iteration``."""
+        return max(iteration - self.pretrain_steps, 0) * self.accumulation * self.batch
+
+    def tunes_generator_at(self, step: int) -> bool:
+        """Whether the generators take a step after encoder step ``step``."""
+        tuned = self.hard or self.pairs
+        return tuned and step >= self.start and (step - self.start) % self.generator_every == 0
+
+    def generator_steps_before(self, iteration: int) -> int:
+        """Generator steps, pre-training included, that are done before ``iteration``."""
+        step = iteration - self.pretrain_steps
+        if step <= self.start or not (self.hard or self.pairs):
+            return min(iteration, self.pretrain_steps)
+        return self.pretrain_steps + -(-(step - self.start) // self.generator_every)
+
+    def joint_progress(self, step: int) -> float:
+        """Share of the joint phase that is done before ``step``."""
+        return (step - self.start) / max(self.steps - self.start, 1)
+
+    def hardness_weight(self, step: int) -> float:
+        """λ_hard at ``step``: rises linearly from 0 and stays."""
+        if self.hardness_warmup == 0:
+            return self.peak_hardness_weight
+        return self.peak_hardness_weight * min(self.joint_progress(step) / self.hardness_warmup, 1.0)
+
+
+def _multiple(value: float, of: int) -> int:
+    """The multiple of ``of`` nearest to ``value``."""
+    return round(value / of) * of

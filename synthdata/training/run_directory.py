@@ -1,0 +1,108 @@
+"""What a run leaves behind, and where."""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from synthdata.errors import FailureError, MisuseError
+
+
+class RunDirectory:
+    """The folder of one training run: config.yaml, metrics.jsonl, samples/, checkpoints/, encoder/, generator/, report.json."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples"
+        self.checkpoints = path / "checkpoints"
+        self.encoder = path / "encoder"
+        self.generator = path / "generator"
+        self.report = path / "report.json"
+
+    def open(self, config: Any, resume: bool) -> None:
+        """Make the folder for a new run, or check that it holds the run to be resumed.
+
+        Args:
+            config: the resolved configuration, a dataclass.
+
+        Raises:
+            MisuseError: if a new run would overwrite another, or the run there has another configuration.
+            FailureError: if the folder cannot be written.
+        """
+        settings = as_plain(config)
+        if self.config.exists():
+            if not resume:
+                raise MisuseError(f"{self.path} holds a run: add --resume true to go on with it, or name another --output_dir")
+            self._check_same(settings)
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_aside(self.config, yaml.safe_dump(settings, sort_keys=False))
+        except OSError as error:
+            raise FailureError(f"cannot write the run to {self.path}: {error.strerror}") from error
+
+    def write_json(self, path: Path, content: dict[str, Any]) -> None:
+        """Write ``content`` to a file of the run, whole or not at all."""
+        write_aside(path, json.dumps(content, indent=2) + "\n")
+
+    def cut_metrics(self, iteration: int) -> None:
+        """Drop the metrics from ``iteration`` on, which are about to be computed again."""
+        if not self.metrics.exists():
+            return
+        kept = [line for line in self.metrics.read_text().splitlines() if _iteration(line) < iteration]
+        write_aside(self.metrics, "".join(f"{line}\n" for line in kept))
+
+    def replace_folder(self, folder: Path, write: Any) -> None:
+        """Let ``write(path)`` fill a folder aside, then put it in the place of ``folder``."""
+        aside = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(aside, ignore_errors=True)
+        write(aside)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(aside, folder)
+
+    def _check_same(self, settings: dict[str, Any]) -> None:
+        before, now = flatten(yaml.safe_load(self.config.read_text())), flatten(settings)
+        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+        if changed:
+            key = changed[0]
+            raise MisuseError(
+                f"{self.path} holds a run with {key} {before.get(key)}, not {now.get(key)}"
+                + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else "")
+                + ": resume with the same configuration, or name another --output_dir"
+            )
+
+
+def as_plain(config: Any) -> dict[str, Any]:
+    """A configuration as plain dicts and lists, without the keys that say where and how it is run."""
+    plain = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    for key in ("output_dir", "resume"):
+        plain.pop(key, None)
+    return plain
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one dict with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def write_aside(path: Path, text: str) -> None:
+    """Write a file so that it is seen whole or not at all."""
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_text(text)
+    os.replace(aside, path)
+
+
+def _iteration(line: str) -> int:
+    try:
+        return int(json.loads(line)["iteration"])
+    except (ValueError, KeyError):
+        return 2**62  # a line cut short by a kill: its iteration comes again

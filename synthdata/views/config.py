@@ -1,0 +1,58 @@
+"""How strong the views of the contrastive step are."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from synthdata.errors import MisuseError
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """Strengths of the random views. The defaults are the SimCLR preset for CIFAR-10 (Chen et al., 2020, appendix B.9).
+
+    Raises:
+        MisuseError: a value outside its range.
+    """
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)  # area of the crop box, as a fraction of the image
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height of the crop box, drawn log-uniformly
+    flip_probability: float = 0.5  # horizontal flip
+    jitter_probability: float = 0.8  # of the four strengths below, together
+    brightness: float = 0.4  # factor in [1 - b, 1 + b]
+    contrast: float = 0.4  # factor in [1 - c, 1 + c]
+    saturation: float = 0.4  # factor in [1 - s, 1 + s]
+    hue: float = 0.1  # rotation in [-h, h] turns, at most half a turn
+    greyscale_probability: float = 0.2
+    blur_probability: float = 0.0  # SimCLR blurs at 224 pixels, not at 32
+    blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels
+
+    def __post_init__(self) -> None:
+        for name in ("flip_probability", "jitter_probability", "greyscale_probability", "blur_probability"):
+            _require_within(name, getattr(self, name), 0, 1)
+        for name in ("brightness", "contrast", "saturation"):
+            _require_within(name, getattr(self, name), 0, 1)
+        _require_within("hue", self.hue, 0, 0.5)
+        _require_increasing("crop_scale", self.crop_scale)
+        _require_within("crop_scale", self.crop_scale[1], 0, 1)
+        _require_increasing("crop_ratio", self.crop_ratio)
+        _require_increasing("blur_sigma", self.blur_sigma)
+
+    @classmethod
+    def simclr(cls) -> Self:
+        """SimCLR's views for CIFAR-10: no blur, colour jitter at half strength (Chen et al., 2020, appendix B.9)."""
+        return cls()
+
+    @classmethod
+    def weak(cls) -> Self:
+        """Larger crops and jitter half as often: generated data wants weaker views (AdaInf; Wang et al., ICLR 2024)."""
+        return cls(crop_scale=(0.2, 1.0), jitter_probability=0.4)
+
+
+def _require_within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise MisuseError(f"view setting {name} is {value}; it must lie in [{low}, {high}]")
+
+
+def _require_increasing(name: str, bounds: tuple[float, float]) -> None:
+    if not 0 < bounds[0] <= bounds[1]:
+        raise MisuseError(f"view setting {name} is {list(bounds)}; it must be [low, high] with 0 < low <= high")

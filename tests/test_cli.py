@@ -1,0 +1,92 @@
+"""`synthdata` as a user runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hub.samples import write_webdataset
+
+import synthdata
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_webdataset(tmp_path / "digits")
+
+
+def run_cli(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "synthdata.cli", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_every_verb_and_an_example_of_its_use() -> None:
+    shown = run_cli("--help")
+    assert shown.returncode == 0
+    for words in ("verify", "finish", "push", "push-model", "synthdata push out/digits OWNER/NAME", "Exit codes"):
+        assert words in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("verify", ("DIR", "sha256", "exit code")),
+        ("finish", ("DIR", "--workers", "manifest.json")),
+        ("push", ("OWNER/NAME", "--private", "--revision", "HF_TOKEN", "interrupted")),
+        ("push-model", ("OWNER/NAME", "--private", "--revision", "safetensors", "pickles")),
+    ],
+)
+def test_help_of_a_verb_says_what_it_does_and_needs(verb: str, words: tuple[str, ...]) -> None:
+    shown = run_cli(verb, "--help")
+    assert shown.returncode == 0
+    for word in words:
+        assert word in shown.stdout
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = "import sys, synthdata.cli; assert not {'torch', 'datasets', 'huggingface_hub'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=True)
+
+
+def test_version_is_the_package_version() -> None:
+    assert run_cli("--version").stdout == f"synthdata {synthdata.__version__}\n"
+
+
+def test_no_verb_and_an_unknown_verb_are_misuse() -> None:
+    assert run_cli().returncode == 2
+    assert run_cli("polish").returncode == 2
+
+
+def test_verify_of_a_sound_dataset_is_one_line(dataset: Path) -> None:
+    answer = run_cli("verify", dataset)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == f"{dataset} is sound: 4 hard, 4 pairs in 4 shards\n"
+
+
+def test_verify_names_every_damaged_shard_and_exits_1(dataset: Path) -> None:
+    names = ["data/hard/hard-00000-of-00002.tar", "data/hard/hard-00001-of-00002.tar"]
+    (dataset / names[0]).unlink()
+    content = bytearray((dataset / names[1]).read_bytes())
+    content[600] ^= 1
+    (dataset / names[1]).write_bytes(content)
+    answer = run_cli("verify", dataset)
+    assert (answer.returncode, answer.stderr) == (1, "")
+    assert [line.split(":")[0] for line in answer.stdout.splitlines()] == names
+
+
+@pytest.mark.parametrize("verb", ["verify", "finish"])
+def test_a_missing_folder_ends_in_one_line(verb: str, tmp_path: Path) -> None:
+    answer = run_cli(verb, tmp_path / "absent")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: ")
+    assert answer.stderr.count("\n") == 1
+    assert "absent" in answer.stderr
