@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 from synthdata.configuration import parse
+from synthdata.emission.config import EmissionConfig
+from synthdata.emission.emit import emit, summary
 from synthdata.errors import one_line_errors
 from synthdata.training import Interrupted, JointConfig, train_joint
 
@@ -26,6 +28,27 @@ def main() -> None:
     report = train_joint(config)
     if report:
         print_summary(report, Path(config.output_dir))
+    emit_dataset(config, verbose=bool(report))
+
+
+def emit_dataset(config: JointConfig, verbose: bool) -> None:
+    """Write the dataset that the configuration asks for, from whatever the arm has made."""
+    hard = config.emission.hard if config.arm in ("hard", "both") else 0
+    pairs = config.emission.pairs if config.arm in ("pairs", "both") else 0
+    if hard + pairs == 0:
+        return
+    output = config.emission.output or str(Path("out") / Path(config.output_dir).name)
+    emission = EmissionConfig(
+        run=config.output_dir,
+        output=output,
+        hard=hard,
+        pairs=pairs,
+        shard_size=config.emission.shard_size,
+        seed=config.seed,
+    )
+    emitted = emit(emission)
+    if verbose:
+        print(summary(emitted))
 
 
 def print_summary(report: dict, run: Path) -> None:

@@ -1,4 +1,4 @@
-"""The errors that end in one line: what was wrong, with its value, and the mend. Anything else that escapes is a bug."""
+"""The errors that end in one line: what was wrong, with its value, and the mend. Any other that escapes is a bug."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ class MisuseError(SynthdataError):
 
 
 class FailureError(SynthdataError):
-    """The request was sound and something failed on the way: a full disk, a corrupt shard, a Hub that does not answer."""
+    """The request was sound and something failed on the way: a full disk, a corrupt shard, a silent Hub."""
 
 
 @contextlib.contextmanager

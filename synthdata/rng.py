@@ -31,7 +31,8 @@ def latents_at(seed: int, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
     Returns:
         (N, *shape) float32 on the CPU; row n depends on ``(seed, indices[n])`` alone.
     """
-    rows = [np.random.Generator(np.random.Philox(key=[seed, int(i)])).standard_normal(shape, np.float32) for i in indices]
+    streams = [np.random.Generator(np.random.Philox(key=[seed, int(i)])) for i in indices]
+    rows = [stream.standard_normal(shape, np.float32) for stream in streams]
     return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, *shape)
 
 
@@ -63,7 +64,7 @@ class BatchRandom:
     step: int
     rank: int = 0
     world_size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device | str = "cpu"
 
     def rows(self, purpose: str, count: int, draw: Callable[[int, torch.Generator], Rows]) -> Rows:
         """This process's ``count`` rows of what ``draw(count of all processes, generator)`` gives for ``purpose``."""

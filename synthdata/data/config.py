@@ -12,7 +12,8 @@ class DataConfig:
     Attributes:
         source: ``digits``, ``imagefolder:PATH``, ``hf:REPO_OR_DIR[:CONFIG]``, ``parquet:PATH``, ``wds:GLOB`` or
             ``torchvision:NAME`` (CIFAR10, CIFAR100, STL10, SVHN, FashionMNIST).
-        image_size: side of the square images in pixels; other sizes are resized and centre-cropped.
+        image_size: side of the square images in pixels; other sizes are resized and centre-cropped. If not given, the
+            smallest of 16, 32, 64 and 128 that holds the first image.
         limit: train on the first N training images only; all of them when not given.
         image_column: the column (Parquet, Hugging Face) or file suffix (WebDataset) that holds the image; found by type
             when not given.
@@ -23,7 +24,7 @@ class DataConfig:
     """
 
     source: str = "digits"
-    image_size: int = 16
+    image_size: int | None = None
     limit: int | None = None
     image_column: str | None = None
     label_column: str | None = None
@@ -34,7 +35,7 @@ class DataConfig:
 
 def check_config(config: DataConfig) -> None:
     """Raise ``MisuseError`` for a number that is out of its range."""
-    if config.image_size < 1:
+    if config.image_size is not None and config.image_size < 1:
         raise MisuseError(f"data.image_size is {config.image_size}: give a positive number of pixels")
     if config.limit is not None and config.limit < 1:
         raise MisuseError(f"data.limit is {config.limit}: give a positive number of images, or leave it out for all")

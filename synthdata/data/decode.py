@@ -82,6 +82,19 @@ def is_greyscale(encoded: Encoded) -> bool:
         raise UnreadableImageError(_reason(error)) from error
 
 
+def shorter_side(encoded: Encoded) -> int:
+    """The smaller of width and height in pixels, from the image's header alone.
+
+    Raises:
+        UnreadableImageError: the bytes are no image.
+    """
+    try:
+        with _open(encoded) as image:
+            return min(image.width, image.height)
+    except Exception as error:  # as in `decode`
+        raise UnreadableImageError(_reason(error)) from error
+
+
 def is_tiny(encoded: Encoded) -> bool:
     """Whether the image has too few pixels for decoding in threads to pay off, from its header alone.
 

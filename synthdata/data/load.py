@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from synthdata.data.config import DataConfig, check_config
-from synthdata.data.decode import PixelFormat, UnreadableImageError, is_greyscale, no_bomb_warnings
+from synthdata.data.decode import PixelFormat, UnreadableImageError, is_greyscale, no_bomb_warnings, shorter_side
 from synthdata.data.images import Images, RealData
 from synthdata.data.source import Source
 from synthdata.data.splits import divide
@@ -24,6 +24,10 @@ _HEADERS_LOOKED_AT = 20_000
 """Colour or greyscale is told from all image headers, in larger sources from about this many evenly spaced ones."""
 
 
+_SIZES = (16, 32, 64, 128)
+"""Image sizes that every encoder and generator takes, in pixels."""
+
+
 def load_images(config: DataConfig) -> RealData:
     """Open a data source and divide it into training, validation and test images.
 
@@ -37,7 +41,7 @@ def load_images(config: DataConfig) -> RealData:
     check_config(config)
     source = open_source(config)
     with no_bomb_warnings():
-        pixel_format = PixelFormat(_channels(source, config.source), config.image_size)
+        pixel_format = PixelFormat(_channels(source, config.source), config.image_size or _native_size(source))
     resident_bytes = int(config.resident_gib * 2**30)
     wholes = {
         name: Images(split, torch.arange(len(split.rows)), pixel_format, resident_bytes)
@@ -122,3 +126,15 @@ def _channels(source: Source, name: str) -> int:
             f"none of the images of {name} can be read, first {split.rows.name(row)}: give readable images"
         )
     return 1
+
+
+def _native_size(source: Source) -> int:
+    """The smallest of ``_SIZES`` that holds the first readable training image, or the largest of them."""
+    rows = source.splits["train"].rows
+    for row in range(len(rows)):
+        try:
+            side = shorter_side(rows.read(row))
+        except UnreadableImageError:
+            continue
+        return next((size for size in _SIZES if size >= side), _SIZES[-1])
+    return _SIZES[0]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from synthdata.data import stream, to_float
-from synthdata.emission.guard import RealNeighbours, thumbnails
+from synthdata.emission.guard import RealNeighbours
 from synthdata.emission.pipeline import ordered_map
 from synthdata.emission.run import Run
 
@@ -75,7 +75,6 @@ def embed_real_images(models: ModelThreads) -> RealNeighbours:
     """The run's training images as the memorisation guard compares with them, embedded un-augmented."""
 
     def embed(run: Run, batch: Tensor) -> tuple[Tensor, Tensor]:
-        return run.encoder(to_float(batch)), thumbnails(batch)
+        return run.encoder(to_float(batch)), batch
 
-    embeddings, pixels = zip(*models.map(embed, models.real_batches()), strict=True)
-    return RealNeighbours(torch.cat(embeddings), torch.cat(pixels))
+    return RealNeighbours.of(models.map(embed, models.real_batches()))

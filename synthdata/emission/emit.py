@@ -33,7 +33,6 @@ from synthdata.emission.manifest import (
     begin,
     check_same,
     finish_dataset,
-    read_manifest,
     read_plan,
     record,
     recorded,
@@ -88,19 +87,21 @@ def emit(config: EmissionConfig) -> Emission:
 def emit_run(run: Run, config: EmissionConfig, device: torch.device) -> Emission:
     """``emit`` for models and images that are open already, the models on ``device``."""
     folder = Path(config.output)
-    threads = -(-config.batch_size // forward_batch(device)) if config.batch_size else _default_threads(device)
     deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    with _interruptible(folder), deterministic, ModelThreads(run, device, threads) as models:
+    with _interruptible(folder), deterministic, ModelThreads(run, device, compute_threads(config, device)) as models:
         real = cache(lambda: embed_real_images(models))
         plan = _open_plan(config, models, real)
         own = shards_of(*_process(config), [Shard(**shard) for shard in plan["shards"]])
         missing = _unfinished(folder, own)
         rows, kept = (sum(shard.rows for shard in shards) for shards in (missing, set(own) - set(missing)))
+        if missing:
+            real()
         started = time.perf_counter()
         if missing:
             with tqdm(total=rows + kept, initial=kept, unit="row", desc=str(folder), disable=_is_hidden()) as progress:
                 _make(missing, plan, ShardWriter(config, _expected(folder), progress), models, real())
-    return Emission(folder, _finish_if_complete(folder), rows, kept, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+    return Emission(folder, _finish_if_complete(folder), rows, kept, seconds)
 
 
 def _open_plan(config: EmissionConfig, models: ModelThreads, real: Callable[[], RealNeighbours]) -> Plan:
@@ -167,7 +168,7 @@ def _finish_if_complete(folder: Path) -> dict[str, Any] | None:
         return finish_dataset(folder) if complete else None
     with contextlib.suppress(OSError):  # left by a restored shard, unless another process is at work in it
         (folder / WORK).rmdir()
-    return read_manifest(folder) if (folder / MANIFEST).exists() else None
+    return finish_dataset(folder) if (folder / MANIFEST).exists() else None
 
 
 def _rows(config: EmissionConfig) -> dict[Kind, int]:
@@ -200,8 +201,13 @@ def _device() -> torch.device:
     return torch.device("cpu")
 
 
-def _default_threads(device: torch.device) -> int:
-    """One for each core; on an accelerator one computes while the other's results are looked at."""
+def compute_threads(config: EmissionConfig, device: torch.device) -> int:
+    """Forward passes that go on side by side, to have ``config.batch_size`` images in the works.
+
+    If that is not given, one for each core; on an accelerator, one computes while the other's results are looked at.
+    """
+    if config.batch_size is not None:
+        return -(-config.batch_size // forward_batch(device))
     return torch.get_num_threads() if device.type == "cpu" else 2
 
 
@@ -237,9 +243,7 @@ def summary(emission: Emission) -> str:
     rate = emission.rows / max(emission.seconds, 1e-9)
     lines = [f"{emission.rows:,} rows made in {emission.seconds:.1f} s ({rate:,.0f} rows/s), {emission.kept:,} kept"]
     if emission.manifest is None:
-        return (
-            f"{lines[0]}; {emission.folder} is completed by the last process to finish"
-        )
+        return f"{lines[0]}; {emission.folder} is completed by the last process to finish"
     for kind, counts in emission.manifest["kinds"].items():
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in counts["dropped"].items())
         shards = sum(shard["kind"] == kind for shard in emission.manifest["shards"])

@@ -1,18 +1,22 @@
 """The memorisation guard: how close a synthetic image comes to the training images.
 
-A near copy is found as a near neighbour in embedding space and confirmed by a pixel distance. What counts as near comes
-from the training images themselves: see `RealNeighbours.own_distances`.
+A near copy is found as a near neighbour in embedding space or among coarse images, and confirmed by a pixel distance.
+What counts as near comes from the training images themselves: see `RealNeighbours.copy_distance`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEIGHBOURS = 32
-"""Neighbours in embedding space whose pixels are compared. The encoder is trained to ignore small changes, so the image
-that a copy was made from need not be the very nearest."""
+NEIGHBOURS = 16
+"""Neighbours whose pixels are compared: that many in embedding space and as many among coarse images. The encoder ignores
+some changes and may magnify others, so the image that a copy was made from need not be the very nearest."""
+
+_COARSE_SIZE = 8
 
 THUMBNAIL_SIZE = 16
 """Pixels are compared at no more than this size: averaging takes noise and compression out of the distance."""
@@ -30,6 +34,11 @@ def thumbnails(pixels: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(pixels.float(), size).round().to(torch.uint8).flatten(1)
 
 
+def coarse(pixels: Tensor) -> Tensor:
+    """Images (N, C, H, W) uint8 in greyscale, averaged down to 8 × 8, as rows (N, 64) float32 in [0, 1]."""
+    return F.adaptive_avg_pool2d(pixels.float().mean(1), _COARSE_SIZE).flatten(1) / 255
+
+
 @dataclass(frozen=True)
 class Nearest:
     """The training images closest to N images.
@@ -38,7 +47,7 @@ class Nearest:
         position: (N,) int64, of the nearest in embedding space.
         similarity: (N,) cosine similarity to it.
         pixel_distance: (N,) least root mean square difference of thumbnails, pixels in [0, 1], to any of the
-            ``NEIGHBOURS`` nearest in embedding space.
+            ``NEIGHBOURS`` nearest in embedding space and among coarse images.
     """
 
     position: Tensor
@@ -53,14 +62,23 @@ class RealNeighbours:
     Attributes:
         embeddings: (M, P) unit-norm float32.
         thumbnails: (M, D) uint8.
+        coarse: (M, 64) float32.
     """
 
     embeddings: Tensor
     thumbnails: Tensor
+    coarse: Tensor
+
+    @classmethod
+    def of(cls, batches: Iterable[tuple[Tensor, Tensor]]) -> Self:
+        """From batches of images (B, C, H, W) uint8, each after its unit-norm embeddings (B, P)."""
+        parts = [(embeddings, thumbnails(pixels), coarse(pixels)) for embeddings, pixels in batches]
+        return cls(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def nearest(self, embeddings: Tensor, images: Tensor) -> Nearest:
         """Compare with images (N, C, H, W) uint8 that have these unit-norm ``embeddings`` (N, P)."""
-        return self._nearest(embeddings @ self.embeddings.T, thumbnails(images))
+        similarity, closeness = embeddings @ self.embeddings.T, self._closeness(coarse(images))
+        return self._nearest(similarity, closeness, thumbnails(images), len(self.embeddings))
 
     def own_distances(self) -> Tensor:
         """(K,) pixel distance of training images to the nearest other one, found as for a synthetic image.
@@ -74,9 +92,10 @@ class RealNeighbours:
         queries = torch.arange(0, count, -(-count // _QUERIES), device=self.embeddings.device)
         distances = []
         for rows in queries.split(_ROWS_AT_ONCE):
-            similarities = self.embeddings[rows] @ self.embeddings.T
-            similarities[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
-            distances.append(self._nearest(similarities, self.thumbnails[rows]).pixel_distance)
+            similarity, closeness = self.embeddings[rows] @ self.embeddings.T, self._closeness(self.coarse[rows])
+            for values in (similarity, closeness):
+                values[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
+            distances.append(self._nearest(similarity, closeness, self.thumbnails[rows], count - 1).pixel_distance)
         measured = torch.cat(distances)
         return measured[measured > 0]
 
@@ -90,9 +109,15 @@ class RealNeighbours:
         typical = float(distances.double().quantile(quantile)) if len(distances) else 0.0
         return max(typical, SMALLEST_DISTANCE)
 
-    def _nearest(self, similarities: Tensor, queries: Tensor) -> Nearest:
-        """Of (N, M) similarities and (N, D) thumbnails."""
-        top = similarities.topk(min(NEIGHBOURS, similarities.shape[1]), dim=1)
-        differences = self.thumbnails[top.indices].float() - queries.float()[:, None]
+    def _closeness(self, queries: Tensor) -> Tensor:
+        """(N, M) values that order the training images by the distance of their coarse images to ``queries`` (N, 64)."""
+        return 2 * queries @ self.coarse.T - self.coarse.square().sum(1)
+
+    def _nearest(self, similarity: Tensor, closeness: Tensor, queries: Tensor, others: int) -> Nearest:
+        """Of (N, M) similarities and closenesses and (N, D) thumbnails, among ``others`` training images."""
+        count = min(NEIGHBOURS, others)
+        most_similar = similarity.topk(count, dim=1)
+        compared = torch.cat([most_similar.indices, closeness.topk(count, dim=1).indices], dim=1)
+        differences = self.thumbnails[compared].float() - queries.float()[:, None]
         distances = differences.square().mean(2).sqrt() / 255
-        return Nearest(top.indices[:, 0], top.values[:, 0], distances.amin(1))
+        return Nearest(most_similar.indices[:, 0], most_similar.values[:, 0], distances.amin(1))

@@ -18,6 +18,7 @@ from synthdata.errors import FailureError, MisuseError
 from synthdata.publishing.card import write_dataset_card
 
 MANIFEST = "manifest.json"
+CARD = "README.md"
 WORK = ".emission"
 PLAN = "plan.json"
 
@@ -60,7 +61,7 @@ def read_plan(folder: Path) -> Plan | None:
         return {part: manifest[part] for part in _PARTS} | {"shards": planned}
     try:
         return read_json(folder / WORK / PLAN)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -116,6 +117,8 @@ def recorded(folder: Path) -> dict[str, Record]:
 def finish_dataset(folder: Path | str) -> dict[str, Any] | None:
     """Write the manifest and the card of a dataset whose shards are all made, and remove the work folder.
 
+    Of a finished dataset it only restores a card that is missing.
+
     Returns:
         The manifest, or None if another process finished the dataset at the same time.
 
@@ -127,7 +130,11 @@ def finish_dataset(folder: Path | str) -> dict[str, Any] | None:
     try:
         plan_file = (folder / WORK / PLAN).open("rb")
     except OSError:
-        return read_manifest(folder)
+        manifest = read_manifest(folder)
+        if not (folder / CARD).exists():
+            with disk_errors(folder):
+                write_dataset_card(folder)
+        return manifest
     with plan_file, disk_errors(folder):
         fcntl.flock(plan_file, fcntl.LOCK_EX)
         if not (folder / WORK / PLAN).exists():

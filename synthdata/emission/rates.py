@@ -1,9 +1,8 @@
-"""How fast an emission is next to what it is made of."""
+"""How fast an emission is, next to the forward passes that it is made of."""
 
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -13,25 +12,70 @@ import torch
 from synthdata.emission.compute import ModelThreads, embed_real_images
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.criteria import measure_criteria
-from synthdata.emission.emit import default_threads, emit_run
+from synthdata.emission.emit import compute_threads, emit_run
 from synthdata.emission.plan import Kind, plan_shards
 from synthdata.emission.run import Run
 from synthdata.emission.scoring import forward_batch
 from synthdata.emission.shards import selected_rows
+from synthdata.rng import latents_at
 
 
 @dataclass(frozen=True)
 class EmissionRates:
-    """Images per second, on all threads, for one kind of rows. Every candidate counts, emitted or not.
+    """Generated images per second of one process, counting every candidate, emitted or not.
 
     Attributes:
         generator: the generator's bare forward pass.
-        selection: forward pass, scores and choice, without encoding and writing.
-        emission: the whole, into a temporary folder.
-        rows: rows per second of the whole.
+        selection: forward pass, scores and choice.
+        emission: the same with encoding and writing.
+        rows: emitted rows per second.
     """
 
     generator: float
     selection: float
     emission: float
     rows: float
+
+
+def emission_rates(run: Run, kind: Kind, rows: int, device: torch.device, repeats: int = 3) -> EmissionRates:
+    """Measure ``rows`` rows of ``kind``: each rate is the median of ``repeats`` turns, taken in turn.
+
+    The preparation (embedding the real images, measuring the criteria) is not counted.
+    """
+    turns = [_turn(run, kind, rows, device) for _ in range(repeats)]
+    return EmissionRates(*(median(rates) for rates in zip(*turns, strict=True)))
+
+
+def _turn(run: Run, kind: Kind, rows: int, device: torch.device) -> tuple[float, float, float, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        config = EmissionConfig(output=str(Path(folder, kind)), shard_size=rows)
+        config = replace(config, hard=rows) if kind == "hard" else replace(config, pairs=rows)
+        with ModelThreads(run, device, compute_threads(config, device)) as models:
+            real = embed_real_images(models)
+            criteria = measure_criteria(kind, config, models, real)
+            blocks = selected_rows(models, real, criteria, plan_shards(kind, rows, rows, config.format))
+            members = 1 if kind == "hard" else 2
+            images, selecting = _timed(
+                lambda: members * sum(len(row.candidate_scores) for block in blocks for row in block)
+            )
+            passes = -(-images // forward_batch(device))
+            generated, generating = _timed(lambda: _generate(models, passes))
+        emission = emit_run(run, config, device)
+    return generated / generating, images / selecting, images / emission.seconds, rows / emission.seconds
+
+
+def _generate(models: ModelThreads, passes: int) -> int:
+    """Generate ``passes`` forward batches, as images on the CPU; returns the number of images."""
+    size = forward_batch(models.device)
+    latents = latents_at(0, torch.arange(size), models.run.generator.latent_shape).to(models.device)
+
+    def sample(run: Run, latents: torch.Tensor) -> int:
+        return len(run.generator.sample(latents, averaged=True).cpu())
+
+    return sum(models.map(sample, [latents] * passes))
+
+
+def _timed(work: Callable[[], int]) -> tuple[int, float]:
+    started = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - started

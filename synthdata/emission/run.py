@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import textwrap
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,7 +114,8 @@ def _load_models(folder: Path, device: torch.device) -> tuple[Encoder, Generator
         part = "generator"
         generator = load_generator(folder / part)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise MisuseError(f"{folder / part} cannot be loaded ({error}): restore its files or train again") from error
+        reason = textwrap.shorten(str(error), 160)
+        raise MisuseError(f"{folder / part} cannot be loaded ({reason}): restore its files or train again") from error
     return encoder.to(device), generator.to(device)
 
 

@@ -21,8 +21,11 @@ def extract_features(encoder: Encoder, images: Images, device: torch.device, lim
     count = len(images) if limit is None else min(limit, len(images))
     batches = []
     for start in range(0, count, BATCH):
-        rows = range(start, min(start + BATCH, count))
-        pixels = images.pixels[rows.start : rows.stop] if images.pixels is not None else torch.stack([images[i] for i in rows])
+        stop = min(start + BATCH, count)
+        if images.pixels is not None:
+            pixels = images.pixels[start:stop]
+        else:
+            pixels = torch.stack([images[i] for i in range(start, stop)])
         batches.append(encoder.features(to_float(pixels.to(device))).float().cpu())
     encoder.train(training)
     return torch.cat(batches)

@@ -47,10 +47,12 @@ def linear_probe(train: Split, validation: Split, test: Split | None = None) -> 
 
 
 def knn_top1(train: Split, test: Split, neighbours: int = 200, temperature: float = 0.1) -> float:
-    """Top-1 accuracy in [0, 1] of the weighted k-NN classifier of Wu et al. (CVPR 2018, section 3.4), on cosine similarity.
+    """Top-1 accuracy in [0, 1] of the k-NN classifier of Wu et al. (CVPR 2018, section 3.4), weighted by similarity.
 
     Args:
-        neighbours: at most a tenth of the training images are used.
+        train: (N, D) features, compared by cosine similarity, and (N,) labels; likewise ``test``.
+        neighbours: the most that vote; never more than a tenth of the training images.
+        temperature: divisor of the similarities in the weights of the votes.
     """
     bank, labels = F.normalize(train[0], dim=1), train[1]
     neighbours = max(1, min(neighbours, len(bank) // 10))

@@ -28,12 +28,15 @@ def score_encoder(
         score_test: also score the test split, which the choice of regularisation never sees.
 
     Returns:
-        Top-1 accuracies in percent, rounded to 0.01: ``linear_top1``, ``knn_top1``, ``linear_<n>_labels_top1`` on the test
-        split, and the same with the prefix ``validation_`` on the validation split. Empty for data without labels.
+        Top-1 accuracies in percent, rounded to 0.01: ``linear_top1``, ``knn_top1``, ``linear_<n>_labels_top1`` on the
+        test split, and the same with the prefix ``validation_`` on the validation split. Empty for data without labels,
+        or with labels of a single class.
     """
     if data.classes is None:
         return {}
     train = _split(encoder, data.labelled, device, limit)
+    if len(train[1].unique()) < 2:
+        return {}
     validation = _split(encoder, data.validation, device)
     test = _split(encoder, data.test, device) if score_test else None
     scores = {}
@@ -56,7 +59,9 @@ def _split(encoder: Encoder, images: Images, device: torch.device, limit: int | 
     features = extract_features(encoder, images, device, limit)
     labels = images.labels
     assert isinstance(labels, Tensor)
-    return features, labels[: len(features)]
+    labels = labels[: len(features)]
+    known = labels >= 0
+    return features[known], labels[known]
 
 
 def _key(split: str, name: str) -> str:

@@ -37,7 +37,9 @@ class _CrossProcessBatchNorm(nn.modules.batchnorm._BatchNorm):
         mean, mean_square = moments.chunk(2)
         variance = mean_square - mean.square()
         with torch.no_grad():
-            assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.momentum is not None
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
             if self.num_batches_tracked is not None:

@@ -1,16 +1,20 @@
 """The contrastive encoder: a backbone and a projection head."""
 
+import contextlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import torch
 import torch.nn.functional as F
 import torchvision
 from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from synthdata.errors import MisuseError
+from synthdata.errors import FailureError, MisuseError
 from synthdata.models.resnet import SmallResNet
 
 Backbone = Literal["resnet8", "resnet14", "resnet18", "resnet50", "mobilenet_v3_small", "vit_tiny"]
@@ -39,7 +43,8 @@ class EncoderConfig:
 class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["contrastive-learning"]):
     """Backbone and projection head of SimCLR (Chen et al., ICML 2020).
 
-    ``save_pretrained`` writes config.json and model.safetensors; ``from_pretrained`` reads them from a folder or the Hub.
+    ``save_pretrained`` writes config.json and model.safetensors; ``from_pretrained`` reads them, from a folder or the
+    Hub.
 
     Args:
         backbone: one of ``Backbone``.
@@ -83,14 +88,36 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
         return F.normalize(self.projection_head(self.features(images)), dim=1)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> Self:
-        folder = Path(model_id)
-        if folder.is_dir() and not (folder / "model.safetensors").is_file():
-            raise MisuseError(f"{folder} holds no model.safetensors: name the encoder/ folder of a finished run")
-        return super()._from_pretrained(model_id=model_id, **kwargs)
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
+        """The encoder saved in a folder, or in the Hub repository OWNER/NAME, in evaluation mode.
+
+        Raises:
+            MisuseError: if there is no encoder there, or its weights are a pickle or do not fit its config.json.
+            FailureError: if the Hub does not answer, or has no such repository.
+        """
+        source = str(pretrained_model_name_or_path)
+        try:
+            return super().from_pretrained(source, **kwargs)
+        except HFValidationError as error:
+            raise MisuseError(f"{source} is neither a folder nor a repository OWNER/NAME on the Hub") from error
+        except (HfHubHTTPError, EntryNotFoundError) as error:
+            raise FailureError(f"{source} is no folder, and cannot be fetched from the Hub: {error}") from error
 
     @classmethod
-    def _load_as_pickle(cls, model: Self, model_file: str, map_location: str, strict: bool) -> Self:
+    def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> Self:
+        folder = Path(model_id)
+        for needed in ("config.json", "model.safetensors"):
+            if folder.is_dir() and not (folder / needed).is_file():
+                raise MisuseError(f"{folder} holds no {needed}: name the encoder/ folder of a finished run")
+        try:
+            # The mixin prints that it loads, and standard output belongs to the program's results.
+            with contextlib.redirect_stdout(sys.stderr):
+                return super()._from_pretrained(model_id=model_id, **{"strict": True} | kwargs)
+        except (RuntimeError, SafetensorError) as error:
+            raise MisuseError(f"the weights of {model_id} do not fit its config.json: {error}") from error
+
+    @classmethod
+    def _load_as_pickle(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
         raise MisuseError(f"{model_file} is a pickle, which is never loaded: publish the encoder as model.safetensors")
 
 
@@ -119,11 +146,13 @@ def _build_backbone(name: str, image_size: int, channels: int, width: int) -> tu
     if name == "vit_tiny":
         patch = 4 if image_size <= SMALL_IMAGE else 16
         if image_size % patch:
-            raise MisuseError(f"vit_tiny cuts {patch}-px patches: data.image_size {image_size} is not a multiple of {patch}")
+            raise MisuseError(
+                f"vit_tiny cuts {patch}-px patches: data.image_size {image_size} is not a multiple of {patch}"
+            )
         vit = torchvision.models.VisionTransformer(
             image_size, patch, num_layers=12, num_heads=3, hidden_dim=192, mlp_dim=768
         )
         vit.conv_proj = nn.Conv2d(channels, 192, patch, stride=patch)
         vit.heads = nn.Identity()
         return vit, 192
-    raise MisuseError(f"no backbone is called {name!r}: choose one of {', '.join(Backbone.__args__)}")
+    raise MisuseError(f"no backbone is called {name!r}: choose one of {', '.join(get_args(Backbone))}")

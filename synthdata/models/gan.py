@@ -4,11 +4,11 @@ import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import diffusers
 import torch
-from diffusers import DiffusionPipeline, ImagePipelineOutput
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
 from torch import Tensor, nn
 
 from synthdata.errors import MisuseError
@@ -53,7 +53,9 @@ class GAN(Generator):
     def __init__(self, config: GANConfig, image_size: int, channels: int) -> None:
         if image_size not in IMAGE_SIZES:
             sizes = ", ".join(map(str, IMAGE_SIZES))
-            raise MisuseError(f"the GAN makes images of {sizes} px: set data.image_size to one of them, not {image_size}")
+            raise MisuseError(
+                f"the GAN makes images of {sizes} px: set data.image_size to one of them, not {image_size}"
+            )
         super().__init__()
         self.config = config
         self.latent_shape = (config.latent_dim,)
@@ -72,7 +74,7 @@ class GAN(Generator):
         return self.discriminator(images)
 
     def realism_loss(self, member: Member, images: Tensor, real: Tensor, random: BatchRandom) -> Tensor:
-        # The discriminator does not learn here: without gradients of its weights the step is a tenth cheaper.
+        # The discriminator does not learn here, so the gradients of its weights need not be computed.
         self.discriminator.requires_grad_(False)
         scores = self.discriminator(self._augmented(images, f"diffaugment {member}", random))
         self.discriminator.requires_grad_(True)
@@ -103,8 +105,8 @@ class GAN(Generator):
         torch._foreach_lerp_(list(self.averages.parameters()), list(self.members.parameters()), 1 - decay)
 
     def save_pretrained(self, folder: Path) -> None:
-        pipeline = GANPipeline(self.averages["a"], self.averages["b"], self.discriminator)
-        pipeline.save_pretrained(folder, safe_serialization=True)
+        generator, partner = (cast(StyleGenerator, self.averages[member]) for member in ("a", "b"))
+        GANPipeline(generator, partner, self.discriminator).save_pretrained(folder, safe_serialization=True)
 
     @classmethod
     def from_pipeline(cls, pipeline: "GANPipeline", config: GANConfig | None = None) -> Self:
@@ -149,7 +151,7 @@ class GANPipeline(DiffusionPipeline):
         """Draw ``batch_size`` images.
 
         Args:
-            generator: source of the latents; equal states give equal latents, so that a call for each member gives pairs.
+            generator: source of the latents; equal states give equal latents, so a call for each member gives pairs.
             member: "a", or "b" for the second image of each pair.
             output_type: "pil", "np" (N, H, W, C in [0, 1]) or "pt" (N, C, H, W in [0, 1]).
         """

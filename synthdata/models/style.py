@@ -4,6 +4,7 @@ Both compute in channels-last order, which the convolutions of CPUs and of tenso
 """
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -74,9 +75,7 @@ class StyleGenerator(ModelMixin, ConfigMixin):
         super().__init__()
         widths = _widths(image_size, width, max_width)
         self.from_latent = nn.Linear(latent_dim, widths[0] * 16)
-        self.blocks = nn.ModuleList(
-            [_UpBlock(inputs, outputs) for inputs, outputs in zip(widths[:-1], widths[1:], strict=True)]
-        )
+        self.blocks = nn.ModuleList([_UpBlock(inputs, outputs) for inputs, outputs in pairwise(widths)])
         self.excitation = nn.Sequential(
             nn.Conv2d(widths[0], widths[0], 4), nn.SiLU(), nn.Conv2d(widths[0], widths[-1], 1), nn.Sigmoid()
         )
@@ -112,7 +111,7 @@ class _DownBlock(nn.Module):
 class Discriminator(ModelMixin, ConfigMixin):
     """Residual discriminator without batch statistics.
 
-    Its first convolution has stride 2: layers at full size would take half of the time of a step.
+    Its first convolution has stride 2: with layers at full size a training step on a CPU takes a fifth longer.
 
     Args: as for ``StyleGenerator``.
     """
@@ -122,13 +121,9 @@ class Discriminator(ModelMixin, ConfigMixin):
         super().__init__()
         widths = _widths(image_size, width, max_width)[-2::-1]
         self.from_image = nn.Conv2d(channels, widths[0], 4, stride=2, padding=1)
-        self.blocks = nn.ModuleList(
-            [_DownBlock(inputs, outputs) for inputs, outputs in zip(widths[:-1], widths[1:], strict=True)]
-        )
+        self.blocks = nn.ModuleList([_DownBlock(inputs, outputs) for inputs, outputs in pairwise(widths)])
         self.conv = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
-        self.score = nn.Sequential(
-            nn.Linear(widths[-1] * 16, widths[-1]), nn.LeakyReLU(0.2), nn.Linear(widths[-1], 1)
-        )
+        self.score = nn.Sequential(nn.Linear(widths[-1] * 16, widths[-1]), nn.LeakyReLU(0.2), nn.Linear(widths[-1], 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [−1, 1] to scores (N,): higher is more real."""

@@ -11,9 +11,9 @@ from synthdata.objectives.gather import all_gather_with_gradient
 def nt_xent(view_1: Tensor, view_2: Tensor, temperature: float) -> Tensor:
     """Normalised temperature-scaled cross entropy over a batch of positive pairs.
 
-    Every embedding is an anchor: its positive is the other embedding of its pair, its negatives are all other embeddings
-    of the batch. In a multi-process run the batch is gathered from all processes, with gradient, and the returned value is
-    the mean over this process's anchors: the mean over processes is the loss of the whole batch.
+    Every embedding is an anchor: its positive is the other embedding of its pair, its negatives are all other
+    embeddings of the batch. In a multi-process run the batch is gathered from all processes, with gradient, and the
+    returned value is the mean over this process's anchors: the mean over processes is the loss of the whole batch.
 
     Args:
         view_1: (N, D) unit-norm embeddings of the first views.

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def discriminator_loss(real_scores: Tensor, synthetic_scores: Tensor) -> Tensor:
-    """Logistic loss of the discriminator (Goodfellow et al., NeurIPS 2014): (N,) and (M,) scores to a scalar, in nats."""
+    """Logistic loss of the discriminator (Goodfellow et al., NeurIPS 2014): scores (N,) and (M,) to nats."""
     return F.softplus(-real_scores).mean() + F.softplus(synthetic_scores).mean()
 
 

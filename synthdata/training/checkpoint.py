@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from synthdata.errors import FailureError
+from synthdata.training.run_directory import writing
 
 _NAME = re.compile(r"step-(\d{9})")
 
@@ -31,7 +33,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -
     aside = folder / f".{target.name}.partial"
     tensors: dict[str, Tensor] = {}
     skeleton = _split(state, "", tensors)
-    try:
+    with writing(target):
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         save_file(tensors, aside / "tensors.safetensors")
@@ -40,8 +42,6 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -
         os.replace(aside, target)
         for _, old in _checkpoints(folder)[:-keep]:
             shutil.rmtree(old)
-    except OSError as error:
-        raise FailureError(f"cannot write checkpoint {target}: {error.strerror}; make room and resume") from error
     return target
 
 
@@ -57,14 +57,22 @@ def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
     Raises:
         FailureError: if the checkpoint is damaged.
     """
-    match = _NAME.fullmatch(path.name)
     try:
         tensors = load_file(path / "tensors.safetensors")
         state = _join(json.loads((path / "state.json").read_text()), tensors)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise FailureError(f"checkpoint {path} is damaged ({error}): delete it to resume from the one before") from error
-    assert match is not None
-    return int(match[1]), state
+        mend = "delete it to resume from the one before"
+        raise FailureError(f"checkpoint {path} is damaged ({error}): {mend}") from error
+    return int(path.name.removeprefix("step-")), state
+
+
+def tensors_of(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors in nested dicts and lists, with the path that leads to each."""
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, dict | list | tuple):
+        for key, item in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from tensors_of(item, f"{name}/{key}" if name else str(key))
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:

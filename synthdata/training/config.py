@@ -95,9 +95,11 @@ class SyntheticConfig:
 
 @dataclass
 class CheckpointConfig:
-    """Attributes:
-    every: steps between two checkpoints, pre-training steps included.
-    keep: the number of checkpoints kept, the newest ones.
+    """Complete states of the run, to resume from.
+
+    Attributes:
+        every: steps between two checkpoints, pre-training steps included.
+        keep: the number of checkpoints kept, the newest ones.
     """
 
     every: int = 500
@@ -120,6 +122,23 @@ class EvaluationConfig:
 
 
 @dataclass
+class FinalEmissionConfig:
+    """The dataset that the recipe writes at the end of a run; recipes/emit.py has all settings and runs at any time.
+
+    Attributes:
+        hard: rows of hard samples, for the arms hard and both.
+        pairs: rows of positive pairs, for the arms pairs and both.
+        shard_size: rows of a shard.
+        output: the dataset directory; out/<name of the run> if not given.
+    """
+
+    hard: int = 0
+    pairs: int = 0
+    shard_size: int = 500
+    output: str | None = None
+
+
+@dataclass
 class JointConfig:
     """Joint training of a contrastive encoder and an image generator.
 
@@ -133,6 +152,8 @@ class JointConfig:
         data: the images.
         views: augmentation of real images.
         synthetic_views: augmentation of synthetic images, weaker by default.
+        evaluation: the scores at the end.
+        emission: the dataset written at the end.
     """
 
     arm: Arm = "both"
@@ -149,3 +170,4 @@ class JointConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    emission: FinalEmissionConfig = field(default_factory=FinalEmissionConfig)

@@ -7,7 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
+import torch
 from torch import Tensor
 
 from synthdata.data import to_uint8
@@ -21,19 +21,34 @@ COLUMNS = 4
 def save_grid(path: Path, panels: list[Panel]) -> None:
     """Draw panels of images side by side, each ``COLUMNS`` images wide, into a PNG file."""
     rows = -(-max(len(images) for _, images, _ in panels) // COLUMNS)
-    figure = plt.figure(figsize=(0.9 * COLUMNS * len(panels), 1.0 * rows + 0.4), layout="constrained")
-    for part, (title, images, captions) in zip(np.atleast_1d(figure.subfigures(1, len(panels))), panels, strict=True):
-        part.suptitle(title, fontsize=10)
-        axes = part.subplots(rows, COLUMNS, squeeze=False).flat
-        for axis in axes:
-            axis.axis("off")
-        for i, (axis, image) in enumerate(zip(axes, to_uint8(images).cpu(), strict=False)):
-            axis.imshow(image.permute(1, 2, 0).squeeze(2) if len(image) == 1 else image.permute(1, 2, 0), cmap="gray", vmin=0, vmax=255)
-            if captions:
-                axis.set_title(captions[i], fontsize=7, pad=1)
+    size = (0.55 * COLUMNS * len(panels), 0.62 * rows + 0.4)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, layout="constrained")
+    for axis, (title, images, captions) in zip(axes.flat, panels, strict=True):
+        axis.axis("off")
+        axis.set_title(title, fontsize=10)
+        height, width = images.shape[-2:]
+        tiles, down, across = _tile(images, rows)
+        axis.imshow(tiles, cmap="gray", vmin=0, vmax=255)
+        for i, caption in enumerate(captions or []):
+            x, y = i % COLUMNS * across + width / 2, i // COLUMNS * down + height
+            axis.text(x, y, caption, fontsize=7, ha="center", va="top")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _tile(images: Tensor, rows: int) -> tuple[Tensor, int, int]:
+    """One (H, W) or (H, W, 3) uint8 picture of all images, and the pixels from one to the next, down and across.
+
+    A picture of many images is drawn many times faster than many pictures. Images have room for a caption below them.
+    """
+    _, channels, height, width = images.shape
+    down, across = height + -(-height // 4), width + -(-width // 16)
+    picture = torch.full((rows * down, COLUMNS * across, channels), 255, dtype=torch.uint8)
+    for i, image in enumerate(to_uint8(images).cpu()):
+        top, left = i // COLUMNS * down, i % COLUMNS * across
+        picture[top : top + height, left : left + width] = image.permute(1, 2, 0)
+    return picture.squeeze(2) if channels == 1 else picture, down, across
 
 
 CURVES = {

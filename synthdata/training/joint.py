@@ -69,8 +69,7 @@ class JointTraining:
         rate = config.generator.learning_rate
         self.generator_optimizer = adversarial_optimizer(generator.generator_parameters() if generator else [], rate)
         self.critic_optimizer = adversarial_optimizer(generator.critic_parameters() if generator else [], rate)
-        self.anchors: Iterator[Tensor] = iter(())
-        self.references: Iterator[Tensor] = iter(())
+        self.start_at(0)
 
     @property
     def iterations(self) -> int:
@@ -78,7 +77,7 @@ class JointTraining:
         return self.plan.iterations
 
     def describe(self, iteration: int) -> dict[str, Any]:
-        """Where ``iteration`` falls: the phase, the step within it, and the anchors that the encoder has seen after it."""
+        """Where ``iteration`` falls: the phase, the step within it, and the anchors that the encoder has then seen."""
         step = iteration - self.plan.pretrain_steps
         if step < 0:
             return {"phase": "pre-training", "step": iteration, "images": 0}
@@ -93,10 +92,10 @@ class JointTraining:
         before = islice(self._indices("anchors before", plan.batch, min(step, entry)), max(entry - step, 0))
         after = self._indices("anchors after", plan.batch - plan.synthetic, max(step - entry, 0))
         workers = self.config.data.workers
-        self.anchors = stream(split, chain(before, after), self.accelerator.device, workers)
+        self.anchors: Iterator[Tensor] = stream(split, chain(before, after), self.accelerator.device, workers)
         if self.generator is not None:
             drawn = self._indices("references", plan.generator_batch, plan.generator_steps_before(iteration))
-            self.references = stream(split, drawn, self.accelerator.device, workers)
+            self.references: Iterator[Tensor] = stream(split, drawn, self.accelerator.device, workers)
 
     def run(self, iteration: int) -> Terms:
         """One iteration of whichever phase it falls into; returns the terms of the losses, detached."""
@@ -118,7 +117,7 @@ class JointTraining:
         rate = self.config.generator.learning_rate
         terms = self.critic_step(real, iteration, rate)
         random = self._random(iteration)
-        images, loss = self._realism(real, "a", random)
+        _, loss = self._realism(real, "a", random)
         loss.backward()
         self._finish_generator_step(rate)
         return terms | {"realism_a": loss.detach()}
@@ -130,8 +129,8 @@ class JointTraining:
             random = self._random(step * plan.accumulation + micro)
             view_1, view_2 = self._views(step, to_float(next(self.anchors)), random)
             with self.accelerator.autocast():
-                embeddings = self.encoder(torch.cat([view_1, view_2])).float()
-            loss = nt_xent(*embeddings.chunk(2), self.config.train.temperature) / plan.accumulation
+                embeddings_1, embeddings_2 = self.encoder(torch.cat([view_1, view_2])).float().chunk(2)
+            loss = nt_xent(embeddings_1, embeddings_2, self.config.train.temperature) / plan.accumulation
             loss.backward()
             loss_sum += loss.detach()
         images = step * plan.accumulation * plan.batch
@@ -148,9 +147,9 @@ class JointTraining:
         latents = random.latents("critic latents", len(real), self.generator.latent_shape)
         with torch.no_grad(), self.accelerator.autocast():
             if iteration >= self.plan.pretrain_steps and self.plan.pairs:
-                half = len(real) // 2
-                drawn = [self.generator.sample(latents[:half], "a"), self.generator.sample(latents[half:], "b")]
-                synthetic = torch.cat(drawn).float()
+                # Members alternate, so that a row's member does not depend on how processes share the batch.
+                drawn = [self.generator.sample(latents[::2], "a"), self.generator.sample(latents[1::2], "b")]
+                synthetic = torch.stack(drawn, 1).flatten(0, 1).float()
             else:
                 synthetic = self.generator.sample(latents).float()
         with self.accelerator.autocast():
@@ -206,27 +205,30 @@ class JointTraining:
 
     def _views(self, step: int, real: Tensor, random: BatchRandom) -> tuple[Tensor, Tensor]:
         """The two views of every anchor of this process, real ones first."""
-        views = [self._view(self.real_view, real, f"real view {i}", random) for i in (1, 2)]
-        if step < self.plan.start or not self.plan.synthetic:
-            return views[0], views[1]
-        assert self.generator is not None
+        views_1, views_2 = ([self._view(self.real_view, real, f"real view {i}", random)] for i in (1, 2))
+        if step >= self.plan.start:
+            # Each kind draws its own views: a row's views do not depend on how processes share the batch.
+            for kind, (images_1, images_2) in self._synthetic_anchors(random).items():
+                views_1.append(self._view(self.synthetic_view, images_1, f"{kind} view 1", random))
+                views_2.append(self._view(self.synthetic_view, images_2, f"{kind} view 2", random))
+        return torch.cat(views_1), torch.cat(views_2)
+
+    @torch.no_grad()
+    def _synthetic_anchors(self, random: BatchRandom) -> dict[str, tuple[Tensor, Tensor]]:
+        """This process's synthetic anchors: the images of which the first and the second views are taken."""
+        anchors: dict[str, tuple[Tensor, Tensor]] = {}
         world = self.accelerator.num_processes
         hard, pairs = self.plan.hard_anchors // world, self.plan.pair_anchors // world
-        firsts, seconds = [], []
-        with torch.no_grad(), self.accelerator.autocast():
-            if hard:
+        with self.accelerator.autocast():
+            if self.generator is not None and hard:
                 latents = random.latents("hard latents", hard, self.generator.latent_shape)
-                firsts.append(self.generator.sample(latents).float())
-                seconds.append(firsts[-1])
-            if pairs:
+                images = self.generator.sample(latents).float()
+                anchors["hard anchor"] = images, images
+            if self.generator is not None and pairs:
                 latents = random.latents("pair latents", pairs, self.generator.latent_shape)
-                firsts.append(self.generator.sample(latents, "a").float())
-                seconds.append(self.generator.sample(latents, "b").float())
-        synthetic = [
-            self._view(self.synthetic_view, torch.cat(images), f"synthetic view {i}", random)
-            for i, images in enumerate((firsts, seconds), 1)
-        ]
-        return torch.cat([views[0], synthetic[0]]), torch.cat([views[1], synthetic[1]])
+                first, second = (self.generator.sample(latents, member).float() for member in ("a", "b"))
+                anchors["pair anchor"] = first, second
+        return anchors
 
     def _realism(self, real: Tensor, member: Member, random: BatchRandom) -> tuple[Tensor, Tensor]:
         """Images of one member, with gradient, and the loss that keeps it realistic; members read the same latents."""
@@ -265,7 +267,8 @@ class JointTraining:
         return bounded_hardness(sample_hardness, realism, ceiling, floor), measured
 
     def _finish_generator_step(self, rate: float) -> None:
-        assert self.generator is not None and self.generator_optimizer is not None
+        assert self.generator is not None
+        assert self.generator_optimizer is not None
         step_optimizer(self.generator_optimizer, rate)
         if self.critic_optimizer is not None:
             self.critic_optimizer.zero_grad(set_to_none=True)

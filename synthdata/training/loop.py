@@ -17,8 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from synthdata.errors import FailureError
-from synthdata.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from synthdata.training.run_directory import RunDirectory
+from synthdata.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, tensors_of
+from synthdata.training.run_directory import RunDirectory, writing
 
 
 class Training(Protocol):
@@ -76,9 +76,12 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
     training.start_at(start)
     began = time.perf_counter()
     stop = _StopSignals()
-    with stop, tqdm(
-        total=training.iterations, initial=start, disable=not accelerator.is_main_process, dynamic_ncols=True
-    ) as progress:
+    with (
+        stop,
+        tqdm(
+            total=training.iterations, initial=start, disable=not accelerator.is_main_process, dynamic_ncols=True
+        ) as progress,
+    ):
         for iteration in range(start, training.iterations):
             log.add(iteration, training.run(iteration))
             done = iteration + 1
@@ -98,6 +101,7 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
             if saving:
                 seconds = seconds_before + time.perf_counter() - began
                 state = {"training": training.state_dict(), "recent": log.recent, "seconds": seconds}
+                _require_finite(state, iteration, run)
                 if accelerator.is_main_process:
                     save_checkpoint(run.checkpoints, done, state, settings.keep)
                 accelerator.wait_for_everyone()
@@ -118,6 +122,20 @@ def _restore(training: Training, run: RunDirectory, accelerator: Accelerator) ->
         run.cut_metrics(start)
     accelerator.wait_for_everyone()
     return start, log, seconds
+
+
+def _require_finite(state: dict[str, Any], iteration: int, run: RunDirectory) -> None:
+    """The losses of an iteration are those before its updates: only the state shows what these did."""
+    for name, tensor in tensors_of(state):
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise _diverged(f"{name} became infinite or NaN", iteration, run)
+
+
+def _diverged(what: str, iteration: int, run: RunDirectory) -> FailureError:
+    good = latest_checkpoint(run.checkpoints) or "none yet"
+    return FailureError(
+        f"{what} at iteration {iteration}; last good checkpoint: {good}; lower the learning rates and start anew"
+    )
 
 
 class _Log:
@@ -143,11 +161,7 @@ class _Log:
         values = self._accelerator.reduce(values, reduction="mean")
         for (iteration, name, _), value in zip(self._pending, values.tolist(), strict=True):
             if not math.isfinite(value):
-                good = latest_checkpoint(self._run.checkpoints)
-                raise FailureError(
-                    f"the term {name} became {value} at iteration {iteration}; last good checkpoint: {good or 'none yet'};"
-                    " lower the learning rates and start anew"
-                )
+                raise _diverged(f"the term {name} became {value}", iteration, self._run)
             self.recent[name] = value
         self._pending.clear()
 
@@ -155,17 +169,14 @@ class _Log:
         """Append the newest value of every term since the last line; returns phase and terms, for display."""
         terms, self.recent = self.recent, {}
         if self._accelerator.is_main_process:
-            try:
-                with self._run.metrics.open("a") as file:
-                    file.write(json.dumps({"iteration": iteration, **place, **terms}) + "\n")
-            except OSError as error:
-                raise FailureError(f"cannot write {self._run.metrics}: {error.strerror}; make room and resume") from error
+            with writing(self._run.metrics), self._run.metrics.open("a") as file:
+                file.write(json.dumps({"iteration": iteration, **place, **terms}) + "\n")
         self._accelerator.log({f"{place['phase']}/{name}": value for name, value in terms.items()}, step=iteration)
         return {"phase": place["phase"], **terms}
 
 
 class _StopSignals:
-    """Turns SIGTERM and SIGINT into a request that the loop meets between two iterations; a second one is obeyed at once."""
+    """Turns SIGTERM and SIGINT into a request met between iterations; a second one is obeyed at once."""
 
     def __init__(self) -> None:
         self.received = 0

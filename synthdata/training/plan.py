@@ -67,7 +67,9 @@ class Plan:
         pair_anchors = {"pairs": anchors, "both": _multiple(anchors / 2, world_size)}.get(config.arm, 0)
         for name, batch in (("train.batch_size", train.batch_size), ("generator.batch_size", generator.batch_size)):
             if batch % (2 * world_size):
-                raise MisuseError(f"{name} is {batch}: on {world_size} processes it must be a multiple of {2 * world_size}")
+                raise MisuseError(
+                    f"{name} is {batch}: on {world_size} processes it must be a multiple of {2 * world_size}"
+                )
         pretrain = 0
         if config.arm != "real" and not generator.pretrained:
             pretrain = 2 * train.steps if generator.pretrain_steps is None else generator.pretrain_steps

@@ -1,19 +1,22 @@
 """What a run leaves behind, and where."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import SafetensorError
 
 from synthdata.errors import FailureError, MisuseError
 
 
 class RunDirectory:
-    """The folder of one training run: config.yaml, metrics.jsonl, samples/, checkpoints/, encoder/, generator/, report.json."""
+    """The folder of one training run: what it was told, what it measured, and what it made."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,16 +39,15 @@ class RunDirectory:
             FailureError: if the folder cannot be written.
         """
         settings = as_plain(config)
-        if self.config.exists():
-            if not resume:
-                raise MisuseError(f"{self.path} holds a run: add --resume true to go on with it, or name another --output_dir")
-            self._check_same(settings)
-            return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_aside(self.config, yaml.safe_dump(settings, sort_keys=False))
-        except OSError as error:
-            raise FailureError(f"cannot write the run to {self.path}: {error.strerror}") from error
+        with writing(self.path):
+            if not self.config.exists():
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_aside(self.config, yaml.safe_dump(settings, sort_keys=False))
+                return
+        if not resume:
+            mend = "add --resume true to go on with it, or name another --output_dir"
+            raise MisuseError(f"{self.path} holds a run: {mend}")
+        self._check_same(settings)
 
     def write_json(self, path: Path, content: dict[str, Any]) -> None:
         """Write ``content`` to a file of the run, whole or not at all."""
@@ -58,13 +60,14 @@ class RunDirectory:
         kept = [line for line in self.metrics.read_text().splitlines() if _iteration(line) < iteration]
         write_aside(self.metrics, "".join(f"{line}\n" for line in kept))
 
-    def replace_folder(self, folder: Path, write: Any) -> None:
+    def replace_folder(self, folder: Path, write: Callable[[Path], object]) -> None:
         """Let ``write(path)`` fill a folder aside, then put it in the place of ``folder``."""
         aside = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(aside, ignore_errors=True)
-        write(aside)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(aside, folder)
+        with writing(folder):
+            shutil.rmtree(aside, ignore_errors=True)
+            write(aside)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(aside, folder)
 
     def _check_same(self, settings: dict[str, Any]) -> None:
         before, now = flatten(yaml.safe_load(self.config.read_text())), flatten(settings)
@@ -76,6 +79,17 @@ class RunDirectory:
                 + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else "")
                 + ": resume with the same configuration, or name another --output_dir"
             )
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise ``FailureError`` if ``path`` cannot be written: a full disk, a missing permission."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        mend = "make room or name another --output_dir; a run that has checkpoints goes on with --resume true"
+        raise FailureError(f"cannot write {path}: {reason}; {mend}") from error
 
 
 def as_plain(config: Any) -> dict[str, Any]:
@@ -97,8 +111,9 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def write_aside(path: Path, text: str) -> None:
     """Write a file so that it is seen whole or not at all."""
     aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(text)
-    os.replace(aside, path)
+    with writing(path):
+        aside.write_text(text)
+        os.replace(aside, path)
 
 
 def _iteration(line: str) -> int:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from synthdata.training.config import JointConfig
 from synthdata.training.figures import Panel, save_curves, save_grid
 from synthdata.training.joint import JointTraining
 from synthdata.training.loop import LoopSettings, run_loop
-from synthdata.training.run_directory import RunDirectory
+from synthdata.training.run_directory import RunDirectory, writing
 
 GRID_IMAGES = 24
 GRIDS = 4
@@ -40,14 +41,18 @@ def train_joint(config: JointConfig) -> dict[str, Any]:
         Interrupted: after SIGTERM or Ctrl-C.
     """
     run = RunDirectory(Path(config.output_dir))
-    if config.resume and run.report.exists():
-        run.open(config, resume=True)
-        return json.loads(run.report.read_text())
     accelerator = Accelerator(
-        mixed_precision=config.train.mixed_precision, log_with=config.tracker, project_dir=config.output_dir
+        cpu=not torch.accelerator.is_available(),  # without it, processes that torchrun starts on CPUs run apart
+        mixed_precision=config.train.mixed_precision,
+        log_with=config.tracker,
+        project_dir=config.output_dir,
     )
     with accelerator.local_main_process_first():
         data = load_images(config.data)
+    config = replace(config, data=replace(config.data, image_size=data.train.image_size))
+    if config.resume and run.report.exists():
+        run.open(config, resume=True)
+        return json.loads(run.report.read_text()) if accelerator.is_main_process else {}
     set_seed(config.seed)
     encoder, generator = build_models(config, data)
     device = accelerator.device
@@ -66,11 +71,11 @@ def train_joint(config: JointConfig) -> dict[str, Any]:
         observe=lambda done: _observe(training, run, done),
     )
     seconds = run_loop(training, run, settings, accelerator)
-    accelerator.end_training()
     report: dict[str, Any] = {}
     if accelerator.is_main_process:
         report = _finish(config, training, run, seconds)
     accelerator.wait_for_everyone()
+    accelerator.end_training()
     return report
 
 
@@ -96,8 +101,8 @@ def build_models(config: JointConfig, data: RealData) -> tuple[Encoder, Generato
     generator = load_generator(config.generator.pretrained, config.generator.gan)
     if (generator.image_size, generator.channels) != (size, data.channels):
         raise MisuseError(
-            f"{config.generator.pretrained} makes {generator.image_size}-px images of {generator.channels} channels, the"
-            f" data has {size} px and {data.channels} channels: set data.image_size, or choose another generator"
+            f"{config.generator.pretrained} makes {generator.image_size}-px images of {generator.channels} channels,"
+            f" the data has {size} px and {data.channels} channels: set data.image_size, or choose another generator"
         )
     return encoder, generator
 
@@ -107,7 +112,8 @@ def _observe(training: JointTraining, run: RunDirectory, done: int) -> None:
     step = done - training.plan.pretrain_steps
     moments = {round(training.plan.steps * quarter / GRIDS) for quarter in range(GRIDS + 1)}
     if training.generator is not None and step in moments:
-        save_grid(run.samples / f"step-{step:06d}.png", _panels(training))
+        with writing(run.samples):
+            save_grid(run.samples / f"step-{step:06d}.png", _panels(training))
 
 
 @torch.no_grad()
@@ -143,7 +149,8 @@ def _finish(config: JointConfig, training: JointTraining, run: RunDirectory, sec
     run.replace_folder(run.encoder, encoder.save_pretrained)
     if generator is not None:
         run.replace_folder(run.generator, generator.save_pretrained)
-    save_curves(run.metrics, run.path / "curves")
+    with writing(run.path / "curves"):
+        save_curves(run.metrics, run.path / "curves")
     scores: dict[str, Any] = dict(
         score_encoder(
             encoder,
@@ -164,12 +171,22 @@ def _finish(config: JointConfig, training: JointTraining, run: RunDirectory, sec
         **scores,
         "wall_seconds": round(seconds, 1),
         "images_per_second": round(plan.images / seconds, 1),
-        "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)",
+        "versions": {"python": platform.python_version()} | _library_versions(),
+        "device": _device_name(device),
         "processes": training.accelerator.num_processes,
     }
     run.write_json(run.report, report)
     return report
+
+
+def _library_versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({torch.get_num_threads()} threads)"
 
 
 @torch.no_grad()

@@ -10,21 +10,34 @@ from synthdata.errors import MisuseError
 class ViewConfig:
     """Strengths of the random views. The defaults are the SimCLR preset for CIFAR-10 (Chen et al., 2020, appendix B.9).
 
+    Attributes:
+        crop_scale: bounds of the crop box's area, as a fraction of the image.
+        crop_ratio: bounds of its width over its height, drawn log-uniformly.
+        flip_probability: of a horizontal flip.
+        jitter_probability: of colour jitter, which is the next four together.
+        brightness: the factor is in [1 - brightness, 1 + brightness].
+        contrast: likewise.
+        saturation: likewise.
+        hue: rotation in [-hue, hue] turns, at most half a turn.
+        greyscale_probability: of dropping the colour.
+        blur_probability: of a Gaussian blur; SimCLR blurs at 224 pixels, not at 32.
+        blur_sigma: bounds of the blur's standard deviation in pixels.
+
     Raises:
         MisuseError: a value outside its range.
     """
 
-    crop_scale: tuple[float, float] = (0.08, 1.0)  # area of the crop box, as a fraction of the image
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height of the crop box, drawn log-uniformly
-    flip_probability: float = 0.5  # horizontal flip
-    jitter_probability: float = 0.8  # of the four strengths below, together
-    brightness: float = 0.4  # factor in [1 - b, 1 + b]
-    contrast: float = 0.4  # factor in [1 - c, 1 + c]
-    saturation: float = 0.4  # factor in [1 - s, 1 + s]
-    hue: float = 0.1  # rotation in [-h, h] turns, at most half a turn
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip_probability: float = 0.5
+    jitter_probability: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
     greyscale_probability: float = 0.2
-    blur_probability: float = 0.0  # SimCLR blurs at 224 pixels, not at 32
-    blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels
+    blur_probability: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
 
     def __post_init__(self) -> None:
         for name in ("flip_probability", "jitter_probability", "greyscale_probability", "blur_probability"):

@@ -1,0 +1,49 @@
+"""Score a saved encoder on labelled images: linear probe, low-label probes, k-NN. Prints one JSON line.
+
+    accelerate launch recipes/probe.py --encoder runs/digits/encoder --data.source digits
+"""
+
+import json
+from dataclasses import dataclass, field, replace
+
+from accelerate import Accelerator
+
+from synthdata.configuration import parse
+from synthdata.data import DataConfig, load_images
+from synthdata.errors import MisuseError, one_line_errors
+from synthdata.evaluation import score_encoder
+from synthdata.models import Encoder
+from synthdata.training.config import EvaluationConfig
+
+
+@dataclass
+class ProbeConfig:
+    """The scores of a frozen encoder.
+
+    Attributes:
+        encoder: a folder that holds an encoder, or OWNER/NAME on the Hub.
+        data: labelled images; their size is the encoder's.
+    """
+
+    encoder: str = "runs/digits/encoder"
+    data: DataConfig = field(default_factory=DataConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+def main() -> None:
+    config = parse(ProbeConfig, __doc__ or "")
+    accelerator = Accelerator()
+    encoder = Encoder.from_pretrained(config.encoder).to(accelerator.device)
+    data = load_images(replace(config.data, image_size=encoder.image_size))
+    if data.classes is None:
+        raise MisuseError(f"{config.data.source} has no labels: a probe needs them")
+    if data.channels != encoder.channels:
+        raise MisuseError(f"{config.encoder} takes {encoder.channels} channels, {config.data.source} has {data.channels}")
+    settings = config.evaluation
+    scores = score_encoder(encoder, data, accelerator.device, settings.limit, settings.labels, settings.test)
+    print(json.dumps({"encoder": config.encoder, "source": config.data.source, **scores}))
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
