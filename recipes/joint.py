@@ -16,6 +16,7 @@ from synthdata.configuration import parse
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit, summary
 from synthdata.errors import one_line_errors
+from synthdata.publishing.model_card import write_model_card
 from synthdata.training import Interrupted, JointConfig, train_joint
 
 DIGITS = Path(__file__).parent / "configs" / "digits.yaml"
@@ -27,6 +28,7 @@ def main() -> None:
     config = parse(JointConfig, __doc__ or "", default_file=None if told else DIGITS)
     report = train_joint(config)
     if report:
+        write_model_card(Path(config.output_dir))
         print_summary(report, Path(config.output_dir))
     emit_dataset(config, verbose=bool(report))
 

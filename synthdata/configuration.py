@@ -31,11 +31,12 @@ def parse(
     """
     parser = _Parser(
         description=description,
+        allow_abbrev=False,
         default_config_files=[str(default_file)] if default_file else [],
     )
     parser.add_argument("--config", action="config", help="read settings from this YAML file")
     parser.add_class_arguments(config_class)
-    parsed = parser.instantiate_classes(parser.parse_args(argv))
+    parsed = parser.instantiate(parser.parse_args(argv))
     return config_class(**{key: value for key, value in parsed.items(branches=True) if key in _fields(config_class)})
 
 

@@ -31,7 +31,9 @@ def latents_at(seed: int, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
     Returns:
         (N, *shape) float32 on the CPU; row n depends on ``(seed, indices[n])`` alone.
     """
-    streams = [np.random.Generator(np.random.Philox(key=[seed, int(i)])) for i in indices]
+    # As a list, the key of a seed from 2**63 on would be rounded to float64.
+    keys = [np.array([seed, int(i)], np.uint64) for i in indices]
+    streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
     rows = [stream.standard_normal(shape, np.float32) for stream in streams]
     return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, *shape)
 

@@ -1,6 +1,5 @@
 """What a candidate must meet to become a row, measured once on unselected samples and on the real images."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,22 +50,51 @@ class Criteria:
     edges: dict[str, list[float]]
 
 
-def measure_criteria(kind: Kind, config: EmissionConfig, models: ModelThreads, real: RealNeighbours) -> Criteria:
-    """Measure the criteria for ``kind``: a function of the configuration's seed, the weights and the real images.
+@dataclass(frozen=True)
+class Reference:
+    """What the criteria are measured on.
+
+    Attributes:
+        kind: what the candidates are.
+        candidates: unselected samples, ``REFERENCE_ROWS`` in all.
+        real_realism: realism of the first training images.
+        real: the training images that near copies are told by.
+    """
+
+    kind: Kind
+    candidates: list[Candidates]
+    real_realism: NDArray[np.float64]
+    real: RealNeighbours
+
+
+def draw_reference(kind: Kind, config: EmissionConfig, models: ModelThreads, real: RealNeighbours) -> Reference:
+    """Draw the reference for ``kind``: a function of the configuration's seed, the weights and the real images.
 
     Raises:
         MisuseError: pairs are wanted of a generator whose members make the same images.
     """
-    reference = list(_reference(kind, config.seed, models, real))
-    if kind == "pairs" and all(np.array_equal(candidates.pixels[0], candidates.pixels[1]) for candidates in reference):
+    latent_seed = generator_at(config.seed, "reference", kind).initial_seed()
+    views = hardness_views(models.run.view, config.seed)
+
+    def score(run: Run, rows: Tensor) -> Candidates:
+        latents = latents_at(latent_seed, rows, run.generator.latent_shape)
+        return Scorer(run, real, views, models.device).score(kind, latents)
+
+    drawn = list(models.map(score, torch.arange(REFERENCE_ROWS).split(forward_batch(models.device))))
+    if kind == "pairs" and all(np.array_equal(candidates.pixels[0], candidates.pixels[1]) for candidates in drawn):
         raise MisuseError(
             f"the two members of {config.run}'s generator make equal images, so there are no pairs: train with "
             "--arm pairs or --arm both, or leave out --pairs"
         )
-    score = np.concatenate([candidates.score for candidates in reference])
-    realism = np.concatenate([candidates.realism for candidates in reference])
-    similarity = np.concatenate([candidates.nearest_similarity for candidates in reference])
-    of_real = _real_realism(models)
+    return Reference(kind, drawn, _real_realism(models), real)
+
+
+def measure_criteria(reference: Reference, config: EmissionConfig) -> Criteria:
+    """The criteria for rows of the reference's kind."""
+    kind, real, of_real = reference.kind, reference.real, reference.real_realism
+    score = np.concatenate([candidates.score for candidates in reference.candidates])
+    realism = np.concatenate([candidates.realism for candidates in reference.candidates])
+    similarity = np.concatenate([candidates.nearest_similarity for candidates in reference.candidates])
     floor = min(np.quantile(of_real, config.realism_quantile), np.quantile(realism, LARGEST_REALISM_LOSS))
     low, high = np.quantile(score, config.hardness_band if kind == "hard" else config.similarity_band)
     return Criteria(
@@ -82,19 +110,6 @@ def measure_criteria(kind: Kind, config: EmissionConfig, models: ModelThreads, r
             "nearest_similarity": _edges(similarity),
         },
     )
-
-
-def _reference(kind: Kind, seed: int, models: ModelThreads, real: RealNeighbours) -> Iterator[Candidates]:
-    size = forward_batch(models.device)
-    latent_seed = generator_at(seed, "reference", kind).initial_seed()
-
-    views = hardness_views(models.run.view, seed)
-
-    def score(run: Run, rows: Tensor) -> Candidates:
-        latents = latents_at(latent_seed, rows, run.generator.latent_shape)
-        return Scorer(run, real, views, models.device).score(kind, latents)
-
-    return models.map(score, torch.arange(REFERENCE_ROWS).split(size))
 
 
 def _real_realism(models: ModelThreads) -> NDArray[np.float64]:

@@ -22,7 +22,8 @@ from tqdm import tqdm
 import synthdata
 from synthdata.emission.compute import ModelThreads, embed_real_images
 from synthdata.emission.config import EmissionConfig, check_config
-from synthdata.emission.criteria import Criteria, measure_criteria
+from synthdata.emission.criteria import Criteria, draw_reference, measure_criteria
+from synthdata.emission.fidelity import measure_fidelity
 from synthdata.emission.files import disk_errors
 from synthdata.emission.guard import RealNeighbours
 from synthdata.emission.manifest import (
@@ -114,10 +115,14 @@ def _open_plan(config: EmissionConfig, models: ModelThreads, real: Callable[[], 
         with disk_errors(folder):
             (folder / WORK).mkdir(parents=True, exist_ok=True)
         kinds = [kind for kind, rows in _rows(config).items() if rows]
+        references = {kind: draw_reference(kind, config, models, real()) for kind in kinds}
+        criteria = {kind: measure_criteria(reference, config) for kind, reference in references.items()}
         new: Plan = {
             "settings": settings,
             "run": run.identity,
-            "criteria": {kind: asdict(measure_criteria(kind, config, models, real())) for kind in kinds},
+            "training": run.training,
+            "criteria": {kind: asdict(rules) for kind, rules in criteria.items()},
+            "fidelity": {kind: measure_fidelity(references[kind], criteria[kind], models) for kind in kinds},
             "made_with": {"command": _command(config), "device": models.device.type, "versions": _versions()},
             "shards": [
                 asdict(shard)

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEIGHBOURS = 16
-"""Neighbours whose pixels are compared: that many in embedding space and as many among coarse images. The encoder ignores
-some changes and may magnify others, so the image that a copy was made from need not be the very nearest."""
+NEIGHBOURS = 8
+"""Neighbours whose pixels are compared: that many in embedding space and as many among coarse images. The encoder
+ignores some changes and may magnify others, so the image that a copy was made from need not be the very nearest."""
 
 _COARSE_SIZE = 8
 
@@ -110,7 +110,7 @@ class RealNeighbours:
         return max(typical, SMALLEST_DISTANCE)
 
     def _closeness(self, queries: Tensor) -> Tensor:
-        """(N, M) values that order the training images by the distance of their coarse images to ``queries`` (N, 64)."""
+        """(N, M) values, the higher the closer the training images' coarse images are to ``queries`` (N, 64)."""
         return 2 * queries @ self.coarse.T - self.coarse.square().sum(1)
 
     def _nearest(self, similarity: Tensor, closeness: Tensor, queries: Tensor, others: int) -> Nearest:

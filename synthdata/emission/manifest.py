@@ -26,7 +26,8 @@ _PLANNED = tuple(field.name for field in fields(Shard))
 _PARTS = ("settings", "run", "criteria", "made_with", "shards")
 
 Plan = dict[str, Any]
-"""What is fixed before the first row is made: settings, run (identity), criteria by kind, made_with, and shards."""
+"""What is fixed before the first row is made: settings, run (identity), training (its report), criteria and fidelity by
+kind, made_with, and shards."""
 
 Record = dict[str, Any]
 """A finished shard: path, kind, first_row, rows, bytes, sha256, and the summary of its tally."""

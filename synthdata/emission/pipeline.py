@@ -22,7 +22,7 @@ def ordered_map(
     try:
         for item in items:
             begun.append(pool.submit(function, item))
-            if len(begun) >= window:
+            while begun and (len(begun) >= window or begun[0].done()):
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

@@ -11,7 +11,7 @@ import torch
 
 from synthdata.emission.compute import ModelThreads, embed_real_images
 from synthdata.emission.config import EmissionConfig
-from synthdata.emission.criteria import measure_criteria
+from synthdata.emission.criteria import draw_reference, measure_criteria
 from synthdata.emission.emit import compute_threads, emit_run
 from synthdata.emission.plan import Kind, plan_shards
 from synthdata.emission.run import Run
@@ -52,7 +52,7 @@ def _turn(run: Run, kind: Kind, rows: int, device: torch.device) -> tuple[float,
         config = replace(config, hard=rows) if kind == "hard" else replace(config, pairs=rows)
         with ModelThreads(run, device, compute_threads(config, device)) as models:
             real = embed_real_images(models)
-            criteria = measure_criteria(kind, config, models, real)
+            criteria = measure_criteria(draw_reference(kind, config, models, real), config)
             blocks = selected_rows(models, real, criteria, plan_shards(kind, rows, rows, config.format))
             members = 1 if kind == "hard" else 2
             images, selecting = _timed(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import textwrap
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,9 @@ from synthdata.data import DataConfig, Images, load_images
 from synthdata.errors import MisuseError
 from synthdata.models import Encoder, Generator, load_generator
 from synthdata.views import RandomView, ViewConfig
+
+_TOLD = ("arm", "seed", "steps", "images_seen", "device")
+"""What a dataset's manifest takes over from the run's report, beside the encoder's accuracies."""
 
 Settings = TypeVar("Settings", DataConfig, ViewConfig)
 
@@ -30,6 +33,8 @@ class Run:
         view: the random views that hardness is measured with.
         temperature: divisor of the cosine similarities in hardness.
         identity: JSON-ready description of all of it: two runs that could give different rows have different ones.
+        training: what the run's report tells of its training, and the accuracies of its encoder in percent; empty
+            without a report.
     """
 
     encoder: Encoder
@@ -38,6 +43,7 @@ class Run:
     view: RandomView
     temperature: float
     identity: dict[str, Any]
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 def load_run(folder: Path, device: torch.device) -> Run:
@@ -71,7 +77,7 @@ def load_run(folder: Path, device: torch.device) -> Run:
     # A round trip through JSON, so that it compares equal to the copy that a manifest holds.
     identity = json.loads(json.dumps(identity))
     view = RandomView(views, images.image_size, images.channels)
-    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity)
+    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity, _training(folder))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -85,6 +91,17 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise MisuseError(f"{path} is not the configuration of a run: restore it or train again")
     return config
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    path = folder / "report.json"
+    try:
+        report = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise MisuseError(f"{path} cannot be read ({error}): restore it, or remove it") from error
+    return {name: value for name, value in report.items() if name in _TOLD or name.endswith("_top1")}
 
 
 def _settings(kind: type[Settings], config: dict[str, Any], section: str, folder: Path) -> Settings:

@@ -104,7 +104,7 @@ def _latents(scorer: Scorer, criteria: Criteria, numbers: Tensor, candidates: ra
 
 def _fill(rows: list[Row], scored: Candidates, criteria: Criteria) -> None:
     """Give each of ``rows`` its best acceptable candidate, if it has one, and count the others."""
-    failed = _first_failures(scored, criteria).reshape(len(rows), -1)
+    failed = first_failures(scored, criteria).reshape(len(rows), -1)
     scores = scored.score.reshape(len(rows), -1)
     for number, row in enumerate(rows):
         row.candidate_scores += scores[number].tolist()
@@ -118,7 +118,7 @@ def _fill(rows: list[Row], scored: Candidates, criteria: Criteria) -> None:
         _take(row, scored, number * scores.shape[1] + int(best), criteria.seed)
 
 
-def _first_failures(scored: Candidates, criteria: Criteria) -> NDArray[np.str_]:
+def first_failures(scored: Candidates, criteria: Criteria) -> NDArray[np.str_]:
     """(N,) the first criterion that each candidate fails, empty if it meets all."""
     low, high = criteria.band
     memorised, unrealistic, below, above, _ = reasons(criteria.kind)

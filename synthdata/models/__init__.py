@@ -5,7 +5,7 @@ from synthdata.models.encoder import Encoder, EncoderConfig
 from synthdata.models.gan import GAN, GANConfig, GANPipeline
 from synthdata.models.generator import Generator, Member
 from synthdata.models.loading import load_generator
-from synthdata.models.style import Discriminator, StyleGenerator
+from synthdata.models.residual import Discriminator, ResidualGenerator
 
 __all__ = [
     "GAN",
@@ -16,7 +16,7 @@ __all__ = [
     "GANPipeline",
     "Generator",
     "Member",
-    "StyleGenerator",
+    "ResidualGenerator",
     "load_generator",
     "synchronise_batch_norm",
 ]

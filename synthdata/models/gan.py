@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from synthdata.errors import MisuseError
 from synthdata.models.generator import Generator, Member
-from synthdata.models.style import Discriminator, StyleGenerator
+from synthdata.models.residual import Discriminator, ResidualGenerator
 from synthdata.objectives.realism import discriminator_loss, generator_loss, r1_penalty
 from synthdata.rng import BatchRandom
 from synthdata.views import DiffAugment
@@ -61,7 +61,7 @@ class GAN(Generator):
         self.latent_shape = (config.latent_dim,)
         self.image_size = image_size
         self.channels = channels
-        network = StyleGenerator(image_size, channels, config.latent_dim, config.width, config.max_width)
+        network = ResidualGenerator(image_size, channels, config.latent_dim, config.width, config.max_width)
         self.members = nn.ModuleDict({"a": network, "b": copy.deepcopy(network)})
         self.averages = copy.deepcopy(self.members).requires_grad_(False)
         self.discriminator = Discriminator(image_size, channels, config.width, config.max_width)
@@ -105,7 +105,7 @@ class GAN(Generator):
         torch._foreach_lerp_(list(self.averages.parameters()), list(self.members.parameters()), 1 - decay)
 
     def save_pretrained(self, folder: Path) -> None:
-        generator, partner = (cast(StyleGenerator, self.averages[member]) for member in ("a", "b"))
+        generator, partner = (cast(ResidualGenerator, self.averages[member]) for member in ("a", "b"))
         GANPipeline(generator, partner, self.discriminator).save_pretrained(folder, safe_serialization=True)
 
     @classmethod
@@ -136,7 +136,7 @@ class GANPipeline(DiffusionPipeline):
         >>> image = pipeline(batch_size=1, generator=torch.Generator().manual_seed(0)).images[0]
     """
 
-    def __init__(self, generator: StyleGenerator, partner: StyleGenerator, discriminator: Discriminator) -> None:
+    def __init__(self, generator: ResidualGenerator, partner: ResidualGenerator, discriminator: Discriminator) -> None:
         super().__init__()
         self.register_modules(generator=generator, partner=partner, discriminator=discriminator)
 

@@ -1,23 +1,111 @@
-"""The card of a dataset: README.md, with the header that ``load_dataset`` and the Hub read."""
+"""The card of a dataset: README.md, with the header that ``load_dataset`` and the Hub read, and its pictures."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from synthdata.publishing.rendering import render
+from synthdata.publishing.sources import describe_source
+
+_SUFFIXES = {"webdataset": "tar", "parquet": "parquet"}
+_IMAGE_SUFFIXES = {"png": "png", "webp": "webp", "jpeg": "jpg"}
+_SCORES = {"hard": "hardness", "pairs": "similarity"}
+_AXES = {"hard": "hardness, nats", "pairs": "similarity, cosine"}
+_SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
+_DROPS = {
+    "memorised": "near copy of a training image (the memorisation guard)",
+    "unrealistic": "realism below the floor",
+    "too_easy": "hardness below the band",
+    "too_hard": "hardness above the band",
+    "too_different": "similarity below the band",
+    "too_alike": "similarity above the band",
+    "surplus": "acceptable, but its row took another candidate",
+}
+
 
 def write_dataset_card(folder: Path) -> None:
-    """Write README.md of the finished dataset in ``folder`` from its manifest.json."""
+    """Write README.md and assets/*.png of the finished dataset in ``folder`` from its manifest.json."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    suffix = {"webdataset": "tar", "parquet": "parquet"}[manifest["settings"]["format"]]
-    data = DatasetCardData(
-        license=manifest["settings"]["license"],
-        tags=["synthetic", "contrastive-learning", manifest["settings"]["format"]],
+    kinds = {kind: _kind(kind, manifest) for kind in manifest["kinds"]}
+    for kind, facts in kinds.items():
+        _save_histogram(folder / facts["histogram"], kind, manifest)
+    settings = manifest["settings"]
+    source = describe_source(manifest["run"]["source"]["data"])
+    content = render(
+        "dataset.md",
+        _header(manifest, source),
+        settings=settings,
+        kinds=kinds,
+        source=source,
+        images=_images(manifest),
+        suffix=_SUFFIXES[settings["format"]],
+        made_with=manifest["made_with"],
+        run=manifest["run"],
+        training=manifest.get("training", {}),
+    )
+    aside = folder / ".README.md.partial"
+    DatasetCard(content).save(aside)
+    aside.replace(folder / "README.md")  # whole or not at all
+
+
+def _header(manifest: dict[str, Any], source: dict[str, Any]) -> DatasetCardData:
+    settings = manifest["settings"]
+    rows = sum(summary["rows"] for summary in manifest["kinds"].values())
+    return DatasetCardData(
+        license=settings["license"],
+        size_categories=[next((name for limit, name in _SIZES.items() if rows < limit), "n>10M")],
+        source_datasets=[source["repository"]] if "repository" in source else None,
+        task_categories=["image-feature-extraction"],
+        tags=["synthetic", "contrastive-learning", settings["format"]],
         configs=[
-            {"config_name": kind, "data_files": [{"split": "train", "path": f"data/{kind}/*.{suffix}"}]}
+            {
+                "config_name": kind,
+                "data_files": [{"split": "train", "path": f"data/{kind}/*.{_SUFFIXES[settings['format']]}"}],
+            }
             for kind in manifest["kinds"]
         ],
     )
-    rows = ", ".join(f"{summary['rows']:,} {kind}" for kind, summary in manifest["kinds"].items())
-    content = f"---\n{data.to_yaml()}\n---\n\n# Synthetic images for contrastive learning\n\nRows: {rows}.\n"
-    DatasetCard(content).save(folder / "README.md")
+
+
+def _images(manifest: dict[str, Any]) -> dict[str, Any]:
+    source = manifest["run"]["source"]
+    return {
+        "count": source["images"],
+        "size": source["image_size"],
+        "colour": "greyscale" if source["channels"] == 1 else "RGB",
+    }
+
+
+def _kind(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the template tells of one kind of rows."""
+    summary, settings = manifest["kinds"][kind], manifest["settings"]
+    members = [""] if kind == "hard" else ["a", "b"]
+    suffix = _IMAGE_SUFFIXES[settings["image_format"]]
+    if settings["format"] == "parquet":
+        columns = ["_".join(filter(None, ("image", member))) for member in members]
+    else:
+        columns = [".".join(filter(None, (member, suffix))) for member in members]
+    return {
+        "rows": summary["rows"],
+        "shards": sum(shard["kind"] == kind for shard in manifest["shards"]),
+        "bytes": summary["bytes"],
+        "candidates": summary["candidates"],
+        "image_columns": columns,
+        "score": _SCORES[kind],
+        "scores": {name: summary["columns"][name] for name in (_SCORES[kind], "realism", "nearest_similarity")},
+        "dropped": [(_DROPS.get(reason, reason), count) for reason, count in summary["dropped"].items()],
+        "memorised": summary["dropped"]["memorised"],
+        "criteria": manifest["criteria"][kind],
+        "histogram": f"assets/{_SCORES[kind]}.png",
+        "fidelity": manifest.get("fidelity", {}).get(kind),
+    }
+
+
+def _save_histogram(path: Path, kind: str, manifest: dict[str, Any]) -> None:
+    # Slow to import, and whoever only verifies a dataset comes by here as well.
+    from synthdata.publishing.figures import save_histogram
+
+    columns = manifest["kinds"][kind]["columns"]
+    save_histogram(path, _AXES[kind], columns[_SCORES[kind]], columns["candidates"], manifest["criteria"][kind]["band"])

@@ -50,17 +50,18 @@ class GeneratorConfig:
         batch_size: generated images of one generator step, over all processes.
         learning_rate: of the pre-training, for generator and discriminator.
         tuning_learning_rate: of the joint phase.
-        average_half_life: images after which a weight's share in the moving average has halved.
+        average_half_life: images after which a weight's share in the moving average has halved; at most a tenth of the images
+            of the phase so far.
         gan: architecture and regularisation of the GAN.
     """
 
     kind: Literal["gan"] = "gan"
     pretrained: str | None = None
     pretrain_steps: int | None = None
-    batch_size: int = 64
-    learning_rate: float = 2e-3
+    batch_size: int = 32
+    learning_rate: float = 1e-3
     tuning_learning_rate: float = 5e-4
-    average_half_life: int = 10_000
+    average_half_life: float = 10_000
     gan: GANConfig = field(default_factory=GANConfig)
 
 
@@ -158,7 +159,7 @@ class JointConfig:
 
     arm: Arm = "both"
     seed: int = 0
-    output_dir: str = "runs/digits"
+    output_dir: str = "runs/joint"
     resume: bool = False
     tracker: Literal["tensorboard"] | None = None
     data: DataConfig = field(default_factory=DataConfig)

@@ -119,7 +119,7 @@ class JointTraining:
         random = self._random(iteration)
         _, loss = self._realism(real, "a", random)
         loss.backward()
-        self._finish_generator_step(rate)
+        self._finish_generator_step(iteration, rate)
         return terms | {"realism_a": loss.detach()}
 
     def encoder_step(self, step: int) -> Terms:
@@ -182,7 +182,7 @@ class JointTraining:
                 terms |= {"realism_b": realism_b.detach(), "similarity": similarity.detach().mean()}
                 terms["similarity_target"] = torch.tensor(target)
             loss.backward()
-        self._finish_generator_step(self.config.generator.tuning_learning_rate)
+        self._finish_generator_step(iteration, self.config.generator.tuning_learning_rate)
         return terms
 
     def state_dict(self) -> dict[str, Any]:
@@ -266,13 +266,18 @@ class JointTraining:
         }
         return bounded_hardness(sample_hardness, realism, ceiling, floor), measured
 
-    def _finish_generator_step(self, rate: float) -> None:
+    def _finish_generator_step(self, iteration: int, rate: float) -> None:
         assert self.generator is not None
         assert self.generator_optimizer is not None
         step_optimizer(self.generator_optimizer, rate)
         if self.critic_optimizer is not None:
             self.critic_optimizer.zero_grad(set_to_none=True)
-        self.generator.update_average(0.5 ** (self.plan.generator_batch / self.config.generator.average_half_life))
+        batch = self.plan.generator_batch
+        # Early in a phase the average forgets faster, or a short phase would leave it where the phase began.
+        pretrained = self.plan.pretrain_steps if iteration >= self.plan.pretrain_steps else 0
+        images = (self.plan.generator_steps_before(iteration) - pretrained + 1) * batch
+        half_life = min(self.config.generator.average_half_life, images / 10)
+        self.generator.update_average(0.5 ** (batch / half_life))
 
     def _view(self, view: RandomView, images: Tensor, purpose: str, random: BatchRandom) -> Tensor:
         return view.apply(images, random.rows(purpose, len(images), view.draw))

@@ -53,7 +53,7 @@ class _UpBlock(nn.Module):
         return (y + _upsample(self.shortcut(x))) / math.sqrt(2)
 
 
-class StyleGenerator(ModelMixin, ConfigMixin):
+class ResidualGenerator(ModelMixin, ConfigMixin):
     """Unconditional residual generator, its last features gated by its first (skip-layer excitation).
 
     The gate lets the layout at 4 px choose among full-size features directly, and shortens the way of the gradient
@@ -113,7 +113,7 @@ class Discriminator(ModelMixin, ConfigMixin):
 
     Its first convolution has stride 2: with layers at full size a training step on a CPU takes a fifth longer.
 
-    Args: as for ``StyleGenerator``.
+    Args: as for ``ResidualGenerator``.
     """
 
     @register_to_config

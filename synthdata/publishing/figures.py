@@ -1,0 +1,35 @@
+"""Histograms for the card of a dataset."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def save_histogram(
+    path: Path, label: str, rows: dict[str, Any], candidates: dict[str, Any], band: tuple[float, float]
+) -> None:
+    """Draw how a score is distributed over rows and over all candidates into a PNG file.
+
+    Args:
+        label: of the horizontal axis.
+        rows: ``histogram``, counts, between ``edges``, as a manifest's columns have them.
+        candidates: likewise.
+        band: lowest and highest score of a row.
+    """
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.add_subplot()
+    axis.axvspan(*band, color="tab:green", alpha=0.1, linewidth=0, label="band that rows are kept in")
+    for name, column, style in (
+        ("all candidates", candidates, {"color": "0.5", "fill": False}),
+        ("rows", rows, {"color": "tab:blue", "fill": True, "alpha": 0.6}),
+    ):
+        total = sum(column["histogram"])
+        shares = [100 * count / total for count in column["histogram"]]
+        axis.stairs(shares, column["edges"], label=f"{name} ({total:,})", **style)
+    axis.set(xlabel=label, ylabel="share per bin, %", ylim=(0, None))
+    axis.legend(frameon=False, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synthdata.configuration import parse
+from synthdata.errors import MisuseError
+from synthdata.training import JointConfig
+
+
+def parsed(*flags: str, default_file: Path | None = None) -> JointConfig:
+    return parse(JointConfig, "", flags, default_file)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text("seed: 3\ntrain:\n  steps: 7\n  batch_size: 32\nviews:\n  crop_scale: [0.5, 1.0]\n")
+    return path
+
+
+def test_without_flags_every_default_is_that_of_the_dataclasses() -> None:
+    assert parsed() == JointConfig()
+
+
+def test_flags_override_a_file_and_a_file_the_defaults(config_file: Path) -> None:
+    config = parsed("--config", str(config_file), "--train.steps", "9", "--generator.gan.width=4")
+    assert (config.seed, config.train.steps, config.train.batch_size) == (3, 9, 32)
+    assert config.views.crop_scale == (0.5, 1.0)
+    assert config.generator.gan.width == 4
+    assert config.train.temperature == JointConfig().train.temperature
+
+
+def test_a_default_file_comes_before_everything_else(config_file: Path) -> None:
+    assert parsed(default_file=config_file).train.steps == 7
+    assert parsed("--train.steps", "9", default_file=config_file).train.steps == 9
+
+
+@pytest.mark.parametrize(
+    ("flag", "unknown", "nearest"),
+    [
+        ("--train.step", "train.step", "train.steps"),
+        ("--train.batchsize", "train.batchsize", "train.batch_size"),
+        ("--generator.gan.widht", "generator.gan.widht", "generator.gan.width"),
+        ("--outputdir", "outputdir", "output_dir"),
+    ],
+)
+def test_an_unknown_flag_is_told_with_the_nearest_known_one(flag: str, unknown: str, nearest: str) -> None:
+    with pytest.raises(MisuseError, match=rf"no setting {unknown}; the nearest is {nearest}"):
+        parsed(f"{flag}=1")
+
+
+@pytest.mark.parametrize(
+    ("content", "unknown", "nearest"),
+    [
+        ("trian:\n  steps: 3\n", "trian.steps", "train.steps"),
+        ("train:\n  stepz: 3\n", "stepz", "train.steps"),
+        ("views:\n  crop_scales: [0.1, 1]\n", "crop_scales", "views.crop_scale"),
+    ],
+)
+def test_an_unknown_key_of_a_file_is_told_with_the_nearest_known_one(
+    tmp_path: Path, content: str, unknown: str, nearest: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(MisuseError, match=rf"{unknown}; the nearest is {nearest}"):
+        parsed("--config", str(tmp_path / "config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--arm", "nonsense"], ("arm", "nonsense", "inflate")),
+        (["--train.steps", "many"], ("train.steps", "many")),
+        (["--views.hue", "2"], ("hue", "2")),
+        (["--config", "absent.yaml"], ("absent.yaml",)),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_in_one_line(flags: list[str], words: tuple[str, ...]) -> None:
+    with pytest.raises(MisuseError) as caught:
+        parsed(*flags)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_print_config_shows_what_can_be_read_again(
+    config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parsed("--config", str(config_file), "--arm", "hard", "--print_config")
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert yaml.safe_load(shown)["train"]["steps"] == 7
+    (tmp_path / "shown.yaml").write_text(shown)
+    assert parsed("--config", str(tmp_path / "shown.yaml")) == parsed("--config", str(config_file), "--arm", "hard")
