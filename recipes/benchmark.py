@@ -4,8 +4,8 @@
     python recipes/benchmark.py views --batch 256 --image_size 32
 
 `emission` prints generated images per second of the generator's bare forward pass, of choosing rows, and of a whole
-emission, the ratio of the last to the first, and the peak memory of this process: measure 1,000 and 100,000 rows to see
-that it does not grow. `views` prints milliseconds per batch of this package's random views, kornia's (pip install kornia)
+emission, its ratios to both (the second is what encoding and writing cost), and the peak memory of this process: measure
+1,000 and 100,000 rows to see that it does not grow. `views` prints milliseconds per batch of this package's random views, kornia's (pip install kornia)
 and torchvision's. A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
 """
 
@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
 
     emission = verbs.add_parser("emission", help="emission against the generator's bare forward pass")
     emission.add_argument("--run", type=Path, default=Path("runs/digits"), help="a finished run (default: %(default)s)")
-    emission.add_argument("--kind", choices=("hard", "pairs"), default="hard", help="rows to make (default: %(default)s)")
+    emission.add_argument(
+        "--kind", choices=("hard", "pairs"), default="hard", help="rows to make (default: %(default)s)"
+    )
     emission.add_argument("--rows", type=_count, default=2000, help="rows of a turn (default: %(default)s)")
     emission.add_argument("--repeats", type=_count, default=3, help="turns; medians are told (default: %(default)s)")
     emission.set_defaults(measure=measure_emission)
@@ -63,6 +65,7 @@ def measure_emission(options: argparse.Namespace, device: torch.device) -> None:
     print(f"selection                 {rates.selection:10,.0f} images/s")
     print(f"emission                  {rates.emission:10,.0f} images/s   {rates.rows:,.0f} rows/s")
     print(f"emission / generator      {rates.emission / rates.generator:10.2f}")
+    print(f"emission / selection      {rates.emission / rates.selection:10.2f}")
     print(f"peak RSS at {options.rows:,} rows: {_peak_mebibytes():,.0f} MiB")
 
 

@@ -56,23 +56,24 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
 
 def read_plan(folder: Path) -> Plan | None:
     """The plan of the dataset that was begun or finished in ``folder``, None if there is none."""
+    # The plan is only removed once there is a manifest, so that one of the two is found while another process finishes.
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return read_json(folder / WORK / PLAN)
     if (folder / MANIFEST).exists():
         manifest = read_manifest(folder)
         planned = [{name: shard[name] for name in _PLANNED} for shard in manifest["shards"]]
         return {part: manifest[part] for part in _PARTS} | {"shards": planned}
-    try:
-        return read_json(folder / WORK / PLAN)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return None
 
 
 def begin(folder: Path, plan: Plan) -> Plan:
     """Record ``plan``, unless another process has already done so; returns the one that counts."""
     own = folder / WORK / f"{PLAN}.{os.getpid()}"
-    write_json(own, plan)
-    with contextlib.suppress(FileExistsError):
-        os.link(own, folder / WORK / PLAN)
-    own.unlink()
+    with contextlib.suppress(FileNotFoundError):  # others have finished the dataset and removed the work folder
+        write_json(own, plan)
+        with contextlib.suppress(FileExistsError):
+            os.link(own, folder / WORK / PLAN)
+        own.unlink()
     recorded = read_plan(folder)
     assert recorded is not None
     return recorded
@@ -105,13 +106,13 @@ def record(folder: Path, shard: Record) -> None:
 
 def recorded(folder: Path) -> dict[str, Record]:
     """The finished shards, by path, as they were when they were finished."""
-    if (folder / MANIFEST).exists():
-        return {shard["path"]: shard for shard in read_manifest(folder)["shards"]}
-    plan = read_plan(folder)
     records = {}
-    for shard in plan["shards"] if plan else []:
-        with contextlib.suppress(FileNotFoundError):
-            records[shard["path"]] = read_json(_record_path(folder, shard["path"]))
+    if not (folder / MANIFEST).exists():
+        for shard in (read_plan(folder) or {"shards": []})["shards"]:
+            with contextlib.suppress(FileNotFoundError):
+                records[shard["path"]] = read_json(_record_path(folder, shard["path"]))
+    if (folder / MANIFEST).exists():  # possibly written by another process, which then removes the records
+        return {shard["path"]: shard for shard in read_manifest(folder)["shards"]}
     return records
 
 
@@ -150,8 +151,9 @@ def finish_dataset(folder: Path | str) -> dict[str, Any] | None:
 def _clear(work: Path) -> None:
     """Remove the work folder; the plan goes last, so that an interrupted removal is taken up again."""
     for path in sorted(work.iterdir(), key=lambda path: path.name == PLAN):
-        path.unlink()
-    work.rmdir()
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another process may just have begun, and removes it when it is done
+        work.rmdir()
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -99,4 +99,6 @@ def _write(folder: Path, content: str) -> None:
     try:
         ModelCard(content).save(folder / "README.md")
     except OSError as error:
-        raise FailureError(f"cannot write {folder / 'README.md'}: {error.strerror}; make room and write again") from error
+        raise FailureError(
+            f"cannot write {folder / 'README.md'}: {error.strerror}; make room and write again"
+        ) from error

@@ -14,6 +14,7 @@ import pytest
 from synthdata.emission import finish_dataset, read_manifest, verify_dataset
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit
+from synthdata.emission.manifest import begin, read_plan
 from synthdata.errors import FailureError, MisuseError
 
 from .conftest import PROCESSES, Emit
@@ -67,6 +68,14 @@ def test_cut_off_while_finishing_it_is_finished_by_the_next_run(
     emit_to(output)
     assert sorted(path.name for path in output.iterdir()) == ["README.md", "assets", "data", "manifest.json"]
     assert verify_dataset(output) == []
+
+
+def test_a_process_that_begins_when_others_have_finished_finds_their_plan(dataset: Path, tmp_path: Path):
+    output = Path(shutil.copytree(dataset, tmp_path / "out"))
+    plan = read_plan(output)
+    assert plan is not None
+    assert begin(output, {"settings": "of the late process"}) == plan
+    assert not (output / ".emission").exists()
 
 
 def test_finished_shards_are_kept(emit_to: Emit, dataset: Path, tmp_path: Path):

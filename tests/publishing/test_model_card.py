@@ -1,0 +1,88 @@
+"""What the cards of encoder and generator say, and that what they say works."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from synthdata.errors import MisuseError
+from synthdata.publishing.model_card import write_model_card
+
+from .conftest import run_snippets
+
+
+def text_of(run: Path, part: str) -> str:
+    return (run / part / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_encoders_snippet_runs(finished_run: Path, tmp_path: Path):
+    (printed,) = run_snippets(finished_run / "encoder", tmp_path)
+    assert printed.splitlines()[-1] == "torch.Size([2, 8])"
+
+
+def test_the_generators_snippet_runs(finished_run: Path, tmp_path: Path):
+    (printed,) = run_snippets(finished_run / "generator", tmp_path)
+    assert printed.splitlines()[-1] == "(16, 16) (16, 16)"
+
+
+def test_the_headers_name_library_and_task(finished_run: Path):
+    encoder = ModelCard.load(finished_run / "encoder" / "README.md").data
+    generator = ModelCard.load(finished_run / "generator" / "README.md").data
+    assert (encoder.library_name, encoder.pipeline_tag) == ("synthdata", "image-feature-extraction")
+    assert (generator.library_name, generator.pipeline_tag) == ("diffusers", "unconditional-image-generation")
+
+
+def test_scores_are_those_of_the_report_with_their_split(finished_run: Path):
+    report, text = json.loads((finished_run / "report.json").read_text()), text_of(finished_run, "encoder")
+    assert "| | test | validation |\n| --- | ---: | ---: |\n" in text
+    for name, key in (("linear probe", "linear_top1"), ("linear probe on 20 labels", "linear_20_labels_top1")):
+        assert f"| {name} | {report[key]:.2f} | {report[f'validation_{key}']:.2f} |\n" in text
+
+
+def test_the_card_holds_the_runs_configuration(finished_run: Path):
+    block = re.search(r"```yaml\n(.*?)```", text_of(finished_run, "encoder"), re.S)
+    assert block is not None
+    told, config = yaml.safe_load(block[1]), yaml.safe_load((finished_run / "config.yaml").read_text())
+    config["data"].pop("root")
+    assert told == config
+
+
+@pytest.mark.parametrize("part", ["encoder", "generator"])
+def test_a_model_card_holds_no_placeholder_and_no_date(finished_run: Path, part: str):
+    text = text_of(finished_run, part)
+    assert not re.findall(r"None|nan\b|\{\{|\{%|Information Needed|TODO|OWNER|20\d\d-\d\d", text)
+
+
+def test_a_score_that_was_not_measured_has_no_place(finished_run: Path, tmp_path: Path):
+    run = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    report = json.loads((run / "report.json").read_text())
+    without_test = {key: value for key, value in report.items() if not key.startswith(("linear", "knn"))}
+    (run / "report.json").write_text(json.dumps(without_test))
+    write_model_card(run)
+    assert "| | validation |\n" in text_of(run, "encoder")
+    without_any = {key: value for key, value in report.items() if not key.endswith("_top1")}
+    (run / "report.json").write_text(json.dumps(without_any))
+    write_model_card(run)
+    assert "## Scores" not in text_of(run, "encoder")
+
+
+def test_folders_of_this_machine_are_not_told(finished_run: Path, tmp_path: Path):
+    run = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["source"] = "imagefolder:/home/ada/photos"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    write_model_card(run)
+    for part in ("encoder", "generator"):
+        assert "imagefolder:photos" in text_of(run, part)
+        assert "/home/ada" not in text_of(run, part)
+
+
+def test_a_run_that_is_not_finished_is_misuse(finished_run: Path, tmp_path: Path):
+    run = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    (run / "report.json").unlink()
+    with pytest.raises(MisuseError, match=r"report\.json"):
+        write_model_card(run)

@@ -1,0 +1,98 @@
+"""Real runs, made once for all tests that look at them."""
+
+import random
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from processes import start_recipe
+from tiny import tiny_flags
+
+PRETRAIN_STEPS = 40
+LONG = {
+    "generator__pretrain_steps": PRETRAIN_STEPS,
+    "train__steps": 60,
+    "train__log_every": 2,
+    "checkpoint__every": 7,
+    "evaluation__test": False,
+}
+SECONDS = 250
+
+
+@dataclass
+class Part:
+    """How one process of a run ended."""
+
+    exit_code: int
+    error: str
+
+
+@dataclass
+class LongRuns:
+    """One configuration, run without interruption, and run in four parts by what the parts' names say."""
+
+    whole: Path
+    interrupted: Path
+    killed_in_pretraining: Part
+    terminated: Part
+    killed: Part
+    finished: Part
+
+
+@pytest.fixture(scope="session")
+def long_runs(tmp_path_factory: pytest.TempPathFactory) -> LongRuns:
+    folder = tmp_path_factory.mktemp("long")
+    whole, interrupted = folder / "whole", folder / "interrupted"
+    uninterrupted = start_recipe("joint", tiny_flags(whole, **LONG))
+    killed_in_pretraining = _interrupt(interrupted, signal.SIGKILL, random.randrange(1, 12))
+    terminated = _interrupt(interrupted, signal.SIGTERM, PRETRAIN_STEPS + random.randrange(1, 12))
+    killed = _interrupt(interrupted, signal.SIGKILL, PRETRAIN_STEPS + random.randrange(20, 40))
+    finished = _end(start_recipe("joint", tiny_flags(interrupted, resume="true", **LONG)))
+    assert _end(uninterrupted).exit_code == 0
+    return LongRuns(whole, interrupted, killed_in_pretraining, terminated, killed, finished)
+
+
+@pytest.fixture(scope="session")
+def run_on_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two") / "run"
+    ended = _end(start_recipe("joint", tiny_flags(folder, **SHARED), processes=2))
+    assert ended.exit_code == 0, ended.error
+    return folder
+
+
+SHARED = {"generator__pretrain_steps": 8, "train__steps": 8, "train__accumulation": 2, "evaluation__test": False}
+
+
+@pytest.fixture(scope="session")
+def shared_settings() -> dict[str, object]:
+    """The settings of `run_on_two_processes`."""
+    return dict(SHARED)
+
+
+def _interrupt(folder: Path, signal_number: int, iteration: int) -> Part:
+    """Start or go on with the long run, and send it a signal as soon as it has logged ``iteration``."""
+    process = start_recipe("joint", tiny_flags(folder, resume="true", **LONG))
+    deadline = time.monotonic() + SECONDS
+    while process.poll() is None and time.monotonic() < deadline and _last_iteration(folder) < iteration:
+        time.sleep(0.002)
+    process.send_signal(signal_number)
+    return _end(process)
+
+
+def _last_iteration(folder: Path) -> int:
+    try:
+        lines = (folder / "metrics.jsonl").read_bytes().splitlines()
+    except FileNotFoundError:
+        return -1
+    return 2 * len(lines) - 1
+
+
+def _end(process: subprocess.Popen[str]) -> Part:
+    try:
+        _, error = process.communicate(timeout=SECONDS)
+    finally:
+        process.kill()
+    return Part(process.returncode, error)

@@ -1,0 +1,56 @@
+"""Real runs, stopped on the way by real signals, against one that never was."""
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    files = sorted([*(run / "encoder").rglob("*.safetensors"), *(run / "generator").rglob("*.safetensors")])
+    assert len(files) == 4
+    return {f"{file.relative_to(run)}:{name}": value for file in files for name, value in load_file(file).items()}
+
+
+def test_a_run_stopped_by_signals_ends_with_the_weights_of_one_never_stopped(long_runs: Any) -> None:
+    assert long_runs.finished.exit_code == 0, long_runs.finished.error
+    expected, found = weights(long_runs.whole), weights(long_runs.interrupted)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+def test_a_run_stopped_by_signals_leaves_the_metrics_of_one_never_stopped(long_runs: Any) -> None:
+    expected = (long_runs.whole / "metrics.jsonl").read_text()
+    assert len(expected.splitlines()) == 50
+    assert (long_runs.interrupted / "metrics.jsonl").read_text() == expected
+
+
+def test_a_run_stopped_by_signals_has_the_scores_of_one_never_stopped(long_runs: Any) -> None:
+    reports = [json.loads((run / "report.json").read_text()) for run in (long_runs.whole, long_runs.interrupted)]
+    for report in reports:
+        for measured in ("wall_seconds", "images_per_second"):
+            assert report.pop(measured) > 0
+    assert reports[0] == reports[1]
+
+
+def test_the_kills_hit_running_processes(long_runs: Any) -> None:
+    assert long_runs.killed_in_pretraining.exit_code == -signal.SIGKILL
+    assert long_runs.killed.exit_code == -signal.SIGKILL
+
+
+def test_sigterm_saves_and_says_how_to_go_on(long_runs: Any) -> None:
+    assert long_runs.terminated.exit_code == 128 + signal.SIGTERM
+    assert re.search(r"stopped and saved as \S+step-\d{9}; add --resume true to the same command", long_runs.terminated.error)
+    assert "Traceback" not in long_runs.terminated.error
+
+
+def test_the_last_checkpoints_are_kept(long_runs: Any) -> None:
+    names = sorted(path.name for path in (long_runs.interrupted / "checkpoints").iterdir())
+    assert names == ["step-000000098", "step-000000100"]
+
+

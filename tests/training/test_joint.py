@@ -1,0 +1,169 @@
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from accelerate import Accelerator
+from tiny import tiny_config
+from torch import Tensor
+
+from synthdata.data import load_images, to_float
+from synthdata.errors import MisuseError
+from synthdata.models import Encoder
+from synthdata.objectives import nt_xent
+from synthdata.training.config import Arm
+from synthdata.training.joint import JointTraining
+from synthdata.training.train import build_models
+
+StartTraining = Callable[..., JointTraining]
+
+
+@pytest.fixture
+def start_training(tmp_path: Path) -> StartTraining:
+    """`start_training(arm="hard", …)`: a tiny joint training without pre-training, at its first step."""
+
+    def start(**changes: Any) -> JointTraining:
+        config = tiny_config(tmp_path, **{"generator__pretrain_steps": 0, "synthetic__start": 0.0} | changes)
+        data = load_images(config.data)
+        torch.manual_seed(config.seed)
+        return JointTraining(config, data, *build_models(config, data), Accelerator(cpu=True))
+
+    return start
+
+
+def record_inputs(encoder: Encoder) -> list[Tensor]:
+    """The batches that the encoder is trained on from now on."""
+    inputs: list[Tensor] = []
+
+    def record(module: torch.nn.Module, arguments: tuple[Tensor]) -> None:
+        if module.training:
+            inputs.append(arguments[0].detach().clone())
+
+    encoder.register_forward_pre_hook(record)
+    return inputs
+
+
+@pytest.mark.parametrize("arm", get_args(Arm))
+def test_every_arm_shows_the_encoder_equally_many_views_at_every_step(arm: Arm, start_training: StartTraining) -> None:
+    training = start_training(arm=arm, synthetic__start=0.5)
+    inputs = record_inputs(training.encoder)
+    for iteration in range(training.iterations):
+        training.run(iteration)
+    assert [len(batch) for batch in inputs] == [2 * 16] * 6
+
+
+def test_accumulated_gradients_are_the_mean_over_the_micro_batches(start_training: StartTraining) -> None:
+    settings = {"train__optimizer": "sgd", "train__weight_decay": 0.0, "train__warmup": 0.0, "train__learning_rate": 0.5}
+    training = start_training(arm="both", train__accumulation=2, **settings)
+    before = copy.deepcopy(training.encoder)
+    inputs = record_inputs(training.encoder)
+    loss = training.encoder_step(0)["contrastive"]
+    assert len(inputs) == 2
+    assert not torch.equal(*inputs)
+    after = list(training.encoder.parameters())
+    expected = sum(nt_xent(*before(batch).chunk(2), training.config.train.temperature) for batch in inputs) / 2
+    torch.testing.assert_close(loss, expected.detach())
+    for moved, initial, gradient in zip(
+        after, before.parameters(), torch.autograd.grad(expected, list(before.parameters())), strict=True
+    ):
+        torch.testing.assert_close(moved, initial - 0.5 * gradient, atol=1e-6, rtol=1e-4)
+
+
+TUNING = {
+    "synthetic__start": 0.9,
+    "synthetic__hardness_warmup": 0.0,
+    "synthetic__hardness_ceiling": 1.0,
+    "synthetic__realism_floor": 0.0,
+    "synthetic__similarity_weight": 100.0,
+    "generator__batch_size": 16,
+    "generator__tuning_learning_rate": 5e-3,
+    "train__batch_size": 64,
+    "train__steps": 80,
+    "train__learning_rate": 1e-2,
+}
+
+
+def tune(training: JointTraining, steps: int, term: str) -> list[float]:
+    """A term of the losses over generator steps against an encoder and a critic that stay as they are."""
+    training.start_at(0)
+    real = to_float(next(training.references))
+    return [training.generator_step(real, 75)[term].item() for _ in range(steps)]
+
+
+def test_a_generator_paid_for_hardness_grows_harder_than_one_paid_for_realism_alone(
+    start_training: StartTraining,
+) -> None:
+    reached = {}
+    for weight in (0.0, 20.0):
+        training = start_training(arm="hard", synthetic__hardness_weight=weight, **TUNING)
+        for step in range(50):  # of an encoder that means nothing, nothing can be learnt
+            training.encoder_step(step)
+        encoder = copy.deepcopy(training.encoder.state_dict())
+        hardness = tune(training, 40, "hardness")
+        assert all(torch.equal(value, encoder[name]) for name, value in training.encoder.state_dict().items())
+        reached[weight] = hardness[0], sum(hardness[-5:]) / 5
+    assert reached[20.0][1] > reached[20.0][0] + 0.1
+    assert reached[20.0][1] > reached[0.0][1] + 0.2
+
+
+def test_pairs_move_to_the_scheduled_similarity_from_both_sides(start_training: StartTraining) -> None:
+    training = start_training(arm="pairs", **TUNING)
+    for step in range(50):
+        training.encoder_step(step)
+    assert training.generator is not None
+    training.generator.begin_tuning()
+    settings = training.config.synthetic
+    settings.initial_similarity = settings.final_similarity = 0.5
+    falling = tune(training, 60, "similarity")
+    assert falling[0] == pytest.approx(1, abs=1e-4)
+    assert falling[-1] < 0.8
+    settings.initial_similarity = settings.final_similarity = 0.95
+    assert tune(training, 30, "similarity")[-1] > 0.9
+
+
+def test_the_encoder_sees_the_generators_of_its_own_step(start_training: StartTraining) -> None:
+    training = start_training(arm="hard")
+    inputs = record_inputs(training.encoder)
+    training.encoder_step(0)
+    training.start_at(0)
+    real = to_float(next(training.references))
+    training.generator_step(real, 0)
+    training.encoder_step(0)
+    synthetic = training.plan.synthetic
+    assert torch.equal(inputs[0][: 16 - synthetic], inputs[1][: 16 - synthetic])
+    assert not torch.equal(inputs[0][16 - synthetic : 16], inputs[1][16 - synthetic : 16])
+
+
+@pytest.mark.parametrize("iteration", [1, 4, 6, 9])
+def test_the_streams_of_real_images_can_start_anywhere(iteration: int, start_training: StartTraining) -> None:
+    settings = {"generator__pretrain_steps": 4, "synthetic__start": 0.5, "train__accumulation": 2}
+    whole, later = start_training(**settings), start_training(**settings)
+    for earlier in range(iteration):
+        whole.run(earlier)
+    later.start_at(iteration)
+    for _ in range(3):
+        assert torch.equal(next(whole.references), next(later.references))
+    for _ in range(2 * (whole.iterations - max(iteration, 4))):
+        assert torch.equal(next(whole.anchors), next(later.anchors))
+
+
+def test_a_batch_larger_than_the_data_is_refused_before_anything_is_written(start_training: StartTraining) -> None:
+    with pytest.raises(MisuseError, match="a batch of 512 is larger than the data, 128 images"):
+        start_training(train__batch_size=512)
+
+
+def test_the_second_member_starts_as_a_copy_of_the_first_when_the_joint_phase_begins(
+    start_training: StartTraining,
+) -> None:
+    training = start_training(generator__pretrain_steps=2, synthetic__start=0.5, generator__tuning_learning_rate=0.0)
+    generator = training.generator
+    assert generator is not None
+    latents = torch.randn(2, *generator.latent_shape)
+    joint = training.plan.pretrain_steps + training.plan.start
+    for iteration in range(joint):
+        training.run(iteration)
+    assert not torch.equal(generator.sample(latents, "a"), generator.sample(latents, "b"))
+    training.run(joint)
+    assert torch.equal(generator.sample(latents, "a"), generator.sample(latents, "b"))
