@@ -4,9 +4,10 @@
     python recipes/benchmark.py views --batch 256 --image_size 32
 
 `emission` prints generated images per second of the generator's bare forward pass, of choosing rows, and of a whole
-emission, its ratios to both (the second is what encoding and writing cost), and the peak memory of this process: measure
-1,000 and 100,000 rows to see that it does not grow. `views` prints milliseconds per batch of this package's random views, kornia's (pip install kornia)
-and torchvision's. A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
+emission, its ratios to both (the second tells what encoding and writing cost), and the peak memory of this process:
+measure 1,000 and 100,000 rows to see that it does not grow. `views` prints milliseconds per batch of this package's
+random views, of kornia's (pip install kornia) and of torchvision's. A machine that does nothing else gives steady
+numbers; OMP_NUM_THREADS sets the number of CPU threads.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Score a saved encoder on labelled images: linear probe, low-label probes, k-NN. Prints one JSON line.
 
-    accelerate launch recipes/probe.py --encoder runs/digits/encoder --data.source digits
+accelerate launch recipes/probe.py --encoder runs/digits/encoder --data.source digits
 """
 
 import json
@@ -38,7 +38,9 @@ def main() -> None:
     if data.classes is None:
         raise MisuseError(f"{config.data.source} has no labels: a probe needs them")
     if data.channels != encoder.channels:
-        raise MisuseError(f"{config.encoder} takes {encoder.channels} channels, {config.data.source} has {data.channels}")
+        raise MisuseError(
+            f"{config.encoder} takes {encoder.channels} channels, {config.data.source} has {data.channels}"
+        )
     settings = config.evaluation
     scores = score_encoder(encoder, data, accelerator.device, settings.limit, settings.labels, settings.test)
     print(json.dumps({"encoder": config.encoder, "source": config.data.source, **scores}))

@@ -1,6 +1,7 @@
 """Real processes for the tests: the recipes as a user starts them, and two that compute together."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,14 +20,25 @@ def start_recipe(name: str, flags: list[str], processes: int = 1) -> subprocess.
     """Start ``recipes/<name>.py``, under torchrun if on several processes."""
     launcher = [sys.executable]
     if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--rdzv-endpoint", "localhost:0"]
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return subprocess.Popen(
         [*launcher, str(REPOSITORY / "recipes" / f"{name}.py"), *flags],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
+
+
+def wait_for(process: subprocess.Popen[str], seconds: float = 250) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a recipe, which is ended with its workers if it takes longer."""
+    try:
+        output, error = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, output, error
 
 
 class TwoProcesses:

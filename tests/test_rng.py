@@ -6,7 +6,13 @@ from synthdata.rng import BatchRandom, generator_at, latents_at
 
 
 def test_equal_places_give_equal_streams_and_different_places_different_ones() -> None:
-    places: list[tuple[int | str, ...]] = [(0, "views", 1), (0, "views", 2), (1, "views", 1), (0, "crops", 1), (0, "views1")]
+    places: list[tuple[int | str, ...]] = [
+        (0, "views", 1),
+        (0, "views", 2),
+        (1, "views", 1),
+        (0, "crops", 1),
+        (0, "views1"),
+    ]
     draws = [torch.rand(4, generator=generator_at(*place)) for place in places]
     assert torch.equal(draws[0], torch.rand(4, generator=generator_at(0, "views", 1)))
     assert len({tuple(draw.tolist()) for draw in draws}) == len(places)
@@ -51,7 +57,9 @@ def test_latents_are_standard_normal() -> None:
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_the_slices_of_all_processes_are_the_whole_batch(world_size: int) -> None:
     whole = BatchRandom(seed=0, step=5).latents("latents", 8, (3,))
-    slices = [BatchRandom(0, 5, rank, world_size).latents("latents", 8 // world_size, (3,)) for rank in range(world_size)]
+    slices = [
+        BatchRandom(0, 5, rank, world_size).latents("latents", 8 // world_size, (3,)) for rank in range(world_size)
+    ]
     assert torch.equal(torch.cat(slices), whole)
 
 

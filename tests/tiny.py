@@ -29,7 +29,9 @@ _SETTINGS: dict[str, Any] = {
 
 def tiny_flags(output_dir: Path, **changes: Any) -> list[str]:
     """Flags of a tiny run; a changed setting is written with ``__`` for each dot."""
-    settings = _SETTINGS | {"output_dir": output_dir} | {key.replace("__", "."): value for key, value in changes.items()}
+    settings = (
+        _SETTINGS | {"output_dir": output_dir} | {key.replace("__", "."): value for key, value in changes.items()}
+    )
     return [f"--{key}={value}" for key, value in settings.items()]
 
 

@@ -36,6 +36,7 @@ def write_dataset_card(folder: Path) -> None:
     content = render(
         "dataset.md",
         _header(manifest, source),
+        name=folder.resolve().name,
         settings=settings,
         kinds=kinds,
         source=source,

@@ -22,10 +22,11 @@ def save_histogram(
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
     axis.axvspan(*band, color="tab:green", alpha=0.1, linewidth=0, label="band that rows are kept in")
-    for name, column, style in (
+    curves: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("all candidates", candidates, {"color": "0.5", "fill": False}),
         ("rows", rows, {"color": "tab:blue", "fill": True, "alpha": 0.6}),
-    ):
+    ]
+    for name, column, style in curves:
         total = sum(column["histogram"])
         shares = [100 * count / total for count in column["histogram"]]
         axis.stairs(shares, column["edges"], label=f"{name} ({total:,})", **style)

@@ -26,7 +26,7 @@ def write_model_card(run: Path) -> None:
         FailureError: a card cannot be written.
     """
     config, report = _read(run / "config.yaml"), _read(run / "report.json")
-    facts = {
+    facts: dict[str, Any] = {
         "report": report,
         "config": _shareable(config),
         "yaml": yaml.safe_dump(_shareable(config), sort_keys=False).strip(),
@@ -37,7 +37,7 @@ def write_model_card(run: Path) -> None:
         library_name="synthdata",
         pipeline_tag="image-feature-extraction",
         tags=["contrastive-learning", "self-supervised-learning"],
-        **_datasets(facts["source"]),
+        datasets=_datasets(facts["source"]),
     )
     _write(run / "encoder", render("encoder.md", header, encoder=encoder, scores=_scores(report, config), **facts))
     if (run / "generator" / "model_index.json").is_file():
@@ -50,14 +50,14 @@ def _write_generator_card(folder: Path, facts: dict[str, Any]) -> None:
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",
         tags=["contrastive-learning", "synthetic"],
-        **_datasets(facts["source"]),
+        datasets=_datasets(facts["source"]),
     )
     network = _read(folder / "generator" / "config.json") if "generator" in index else {}
     _write(folder, render("generator.md", header, pipeline=index["_class_name"], network=network, **facts))
 
 
-def _datasets(source: dict[str, Any]) -> dict[str, list[str]]:
-    return {"datasets": [source["repository"]]} if "repository" in source else {}
+def _datasets(source: dict[str, Any]) -> list[str] | None:
+    return [source["repository"]] if "repository" in source else None
 
 
 def _scores(report: dict[str, Any], config: dict[str, Any]) -> list[tuple[str, float | None, float | None]]:

@@ -28,7 +28,7 @@ def save_grid(path: Path, panels: list[Panel]) -> None:
         axis.set_title(title, fontsize=10)
         height, width = images.shape[-2:]
         tiles, down, across = _tile(images, rows)
-        axis.imshow(tiles, cmap="gray", vmin=0, vmax=255)
+        axis.imshow(tiles.numpy(), cmap="gray", vmin=0, vmax=255)
         for i, caption in enumerate(captions or []):
             x, y = i % COLUMNS * across + width / 2, i // COLUMNS * down + height
             axis.text(x, y, caption, fontsize=7, ha="center", va="top")

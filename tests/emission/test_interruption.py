@@ -1,5 +1,6 @@
 """An emission that is cut off, wherever, is completed by the same command."""
 
+import json
 import multiprocessing
 import resource
 import shutil
@@ -62,7 +63,7 @@ def test_cut_off_while_finishing_it_is_finished_by_the_next_run(
     output = Path(shutil.copytree(dataset, tmp_path / "out"))
     (output / ".emission").mkdir()
     for name in left:
-        (output / ".emission" / name).write_text("{}")
+        (output / ".emission" / name).write_text(json.dumps(read_plan(dataset)))
     if not card:
         (output / "README.md").unlink()
     emit_to(output)
@@ -160,7 +161,7 @@ def test_finishing_writes_the_manifest_of_what_the_workers_made(emit_to: Emit, d
 
 
 def test_finishing_restores_a_lost_card(dataset: Path, tmp_path: Path):
-    output = Path(shutil.copytree(dataset, tmp_path / "out"))
+    output = Path(shutil.copytree(dataset, tmp_path / dataset.name))
     (output / "README.md").unlink()
     finish_dataset(output)
     assert (output / "README.md").read_bytes() == (dataset / "README.md").read_bytes()

@@ -1,8 +1,7 @@
 """A finished run and what was emitted from it."""
 
-import os
-import subprocess
-import sys
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,27 +13,24 @@ from synthdata.emission.emit import emit
 from synthdata.publishing.model_card import write_model_card
 from synthdata.training import train_joint
 
-RUN_BLOCKS = """
-import re, sys
-for block in re.findall(r"^```python\\n(.*?)^```$", open("README.md", encoding="utf-8").read(), re.M | re.S):
-    exec(block, {})
-    print("---")
-"""
+RunSnippets = Callable[[Path, Path], list[str]]
 
 
-def run_snippets(folder: Path, cache: Path) -> list[str]:
-    """Run the Python of a folder's card in that folder, as its reader does; what each snippet printed."""
-    finished = subprocess.run(
-        [sys.executable, "-c", RUN_BLOCKS],
-        cwd=folder,
-        env={**os.environ, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout.split("---\n")[:-1]
+@pytest.fixture
+def run_snippets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> RunSnippets:
+    """Run the Python of a folder's card in a working directory, as its reader does; gives what each snippet printed."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+    def run(folder: Path, working_directory: Path) -> list[str]:
+        monkeypatch.chdir(working_directory)
+        card, printed = (folder / "README.md").read_text(encoding="utf-8"), []
+        for block in re.findall(r"^```python\n(.*?)^```$", card, re.M | re.S):
+            capsys.readouterr()
+            exec(block, {})
+            printed.append(capsys.readouterr().out)
+        return printed
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +53,7 @@ def tar_dataset(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def parquet_dataset(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pairs alone, without a licence, as Parquet."""
+    """Pairs alone, without a licence, as Parquet; the folder has the name of a builder of `datasets`."""
     output = tmp_path_factory.mktemp("datasets") / "parquet"
     emit(EmissionConfig(str(finished_run), str(output), pairs=12, format="parquet"))
     return output

@@ -15,7 +15,7 @@ from synthdata.emission import read_manifest, verify_dataset
 from synthdata.publishing.card import write_dataset_card
 from synthdata.publishing.sources import describe_source
 
-from .conftest import run_snippets
+from .conftest import RunSnippets
 
 
 def text_of(folder: Path) -> str:
@@ -24,22 +24,22 @@ def text_of(folder: Path) -> str:
 
 def rewritten(dataset: Path, folder: Path, **changes: Any) -> str:
     """The card of ``dataset`` when its manifest has other parts; a part that is None is taken out."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     manifest = {name: part for name, part in (read_manifest(dataset) | changes).items() if part is not None}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     write_dataset_card(folder)
     return text_of(folder)
 
 
-def test_every_snippet_of_a_tar_dataset_runs(tar_dataset: Path, tmp_path: Path):
-    whole, stream, shards = run_snippets(tar_dataset, tmp_path)
+def test_every_snippet_of_a_tar_dataset_runs(tar_dataset: Path, run_snippets: RunSnippets):
+    whole, stream, shards = run_snippets(tar_dataset, tar_dataset.parent)
     assert "'hardness'" in whole
     assert len(stream.splitlines()) == len(shards.splitlines()) == 20
     assert [line.split()[-1] for line in stream.splitlines()] == [line.split()[-1] for line in shards.splitlines()]
 
 
-def test_every_snippet_of_a_parquet_dataset_runs(parquet_dataset: Path, tmp_path: Path):
-    whole, stream, table = run_snippets(parquet_dataset, tmp_path)
+def test_every_snippet_of_a_parquet_dataset_runs(parquet_dataset: Path, run_snippets: RunSnippets):
+    whole, stream, table = run_snippets(parquet_dataset, parquet_dataset.parent)
     assert "image_b" in whole
     assert len(stream.splitlines()) == 12
     assert "similarity" in table
@@ -67,11 +67,11 @@ def test_a_card_holds_no_placeholder_and_no_date(dataset: str, request: pytest.F
 
 def test_what_the_run_did_not_report_has_no_line(tar_dataset: Path, tmp_path: Path):
     known = text_of(tar_dataset)
-    unknown = rewritten(tar_dataset, tmp_path / "out", training={}, fidelity={"hard": None, "pairs": None})
+    unknown = rewritten(tar_dataset, tmp_path / "unknown" / "tar", training={}, fidelity={"hard": None, "pairs": None})
     for words in ("linear probe", "encoder steps", "Fréchet distance |"):
         assert words in known
         assert words not in unknown
-    assert rewritten(tar_dataset, tmp_path / "older", training=None, fidelity=None) == unknown
+    assert rewritten(tar_dataset, tmp_path / "older" / "tar", training=None, fidelity=None) == unknown
 
 
 def test_the_card_tells_the_counts_of_the_manifest(tar_dataset: Path):
@@ -105,7 +105,7 @@ def test_a_histogram_is_a_picture_with_something_in_it(tar_dataset: Path, name: 
 
 
 def test_a_lost_card_is_restored_as_it_was(tar_dataset: Path, tmp_path: Path):
-    folder = Path(shutil.copytree(tar_dataset, tmp_path / "out"))
+    folder = Path(shutil.copytree(tar_dataset, tmp_path / "tar"))
     shutil.rmtree(folder / "assets")
     (folder / "README.md").unlink()
     write_dataset_card(folder)

@@ -12,20 +12,20 @@ from huggingface_hub import ModelCard
 from synthdata.errors import MisuseError
 from synthdata.publishing.model_card import write_model_card
 
-from .conftest import run_snippets
+from .conftest import RunSnippets
 
 
 def text_of(run: Path, part: str) -> str:
     return (run / part / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_encoders_snippet_runs(finished_run: Path, tmp_path: Path):
-    (printed,) = run_snippets(finished_run / "encoder", tmp_path)
+def test_the_encoders_snippet_runs(finished_run: Path, run_snippets: RunSnippets):
+    (printed,) = run_snippets(finished_run / "encoder", finished_run / "encoder")
     assert printed.splitlines()[-1] == "torch.Size([2, 8])"
 
 
-def test_the_generators_snippet_runs(finished_run: Path, tmp_path: Path):
-    (printed,) = run_snippets(finished_run / "generator", tmp_path)
+def test_the_generators_snippet_runs(finished_run: Path, run_snippets: RunSnippets):
+    (printed,) = run_snippets(finished_run / "generator", finished_run / "generator")
     assert printed.splitlines()[-1] == "(16, 16) (16, 16)"
 
 

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from processes import start_recipe
+from processes import start_recipe, wait_for
 from tiny import tiny_flags
 
-PRETRAIN_STEPS = 40
+PRETRAIN_STEPS = 30
 LONG = {
     "generator__pretrain_steps": PRETRAIN_STEPS,
-    "train__steps": 60,
+    "train__steps": 40,
     "train__log_every": 2,
     "checkpoint__every": 7,
     "evaluation__test": False,
 }
-SECONDS = 250
 
 
 @dataclass
@@ -47,9 +46,9 @@ def long_runs(tmp_path_factory: pytest.TempPathFactory) -> LongRuns:
     folder = tmp_path_factory.mktemp("long")
     whole, interrupted = folder / "whole", folder / "interrupted"
     uninterrupted = start_recipe("joint", tiny_flags(whole, **LONG))
-    killed_in_pretraining = _interrupt(interrupted, signal.SIGKILL, random.randrange(1, 12))
-    terminated = _interrupt(interrupted, signal.SIGTERM, PRETRAIN_STEPS + random.randrange(1, 12))
-    killed = _interrupt(interrupted, signal.SIGKILL, PRETRAIN_STEPS + random.randrange(20, 40))
+    killed_in_pretraining = _interrupt(interrupted, signal.SIGKILL, random.randrange(1, 10))
+    terminated = _interrupt(interrupted, signal.SIGTERM, PRETRAIN_STEPS + random.randrange(1, 8))
+    killed = _interrupt(interrupted, signal.SIGKILL, PRETRAIN_STEPS + random.randrange(18, 28))
     finished = _end(start_recipe("joint", tiny_flags(interrupted, resume="true", **LONG)))
     assert _end(uninterrupted).exit_code == 0
     return LongRuns(whole, interrupted, killed_in_pretraining, terminated, killed, finished)
@@ -75,7 +74,7 @@ def shared_settings() -> dict[str, object]:
 def _interrupt(folder: Path, signal_number: int, iteration: int) -> Part:
     """Start or go on with the long run, and send it a signal as soon as it has logged ``iteration``."""
     process = start_recipe("joint", tiny_flags(folder, resume="true", **LONG))
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + 250
     while process.poll() is None and time.monotonic() < deadline and _last_iteration(folder) < iteration:
         time.sleep(0.002)
     process.send_signal(signal_number)
@@ -91,8 +90,5 @@ def _last_iteration(folder: Path) -> int:
 
 
 def _end(process: subprocess.Popen[str]) -> Part:
-    try:
-        _, error = process.communicate(timeout=SECONDS)
-    finally:
-        process.kill()
-    return Part(process.returncode, error)
+    exit_code, _, error = wait_for(process)
+    return Part(exit_code, error)

@@ -26,7 +26,7 @@ def test_a_run_stopped_by_signals_ends_with_the_weights_of_one_never_stopped(lon
 
 def test_a_run_stopped_by_signals_leaves_the_metrics_of_one_never_stopped(long_runs: Any) -> None:
     expected = (long_runs.whole / "metrics.jsonl").read_text()
-    assert len(expected.splitlines()) == 50
+    assert len(expected.splitlines()) == 35
     assert (long_runs.interrupted / "metrics.jsonl").read_text() == expected
 
 
@@ -45,12 +45,12 @@ def test_the_kills_hit_running_processes(long_runs: Any) -> None:
 
 def test_sigterm_saves_and_says_how_to_go_on(long_runs: Any) -> None:
     assert long_runs.terminated.exit_code == 128 + signal.SIGTERM
-    assert re.search(r"stopped and saved as \S+step-\d{9}; add --resume true to the same command", long_runs.terminated.error)
+    assert re.search(
+        r"stopped and saved as \S+step-\d{9}; add --resume true to the same command", long_runs.terminated.error
+    )
     assert "Traceback" not in long_runs.terminated.error
 
 
 def test_the_last_checkpoints_are_kept(long_runs: Any) -> None:
     names = sorted(path.name for path in (long_runs.interrupted / "checkpoints").iterdir())
-    assert names == ["step-000000098", "step-000000100"]
-
-
+    assert names == ["step-000000063", "step-000000070"]

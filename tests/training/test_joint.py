@@ -55,7 +55,12 @@ def test_every_arm_shows_the_encoder_equally_many_views_at_every_step(arm: Arm, 
 
 
 def test_accumulated_gradients_are_the_mean_over_the_micro_batches(start_training: StartTraining) -> None:
-    settings = {"train__optimizer": "sgd", "train__weight_decay": 0.0, "train__warmup": 0.0, "train__learning_rate": 0.5}
+    settings = {
+        "train__optimizer": "sgd",
+        "train__weight_decay": 0.0,
+        "train__warmup": 0.0,
+        "train__learning_rate": 0.5,
+    }
     training = start_training(arm="both", train__accumulation=2, **settings)
     before = copy.deepcopy(training.encoder)
     inputs = record_inputs(training.encoder)
@@ -79,7 +84,7 @@ TUNING = {
     "synthetic__similarity_weight": 100.0,
     "generator__batch_size": 16,
     "generator__tuning_learning_rate": 5e-3,
-    "train__batch_size": 64,
+    "train__batch_size": 48,
     "train__steps": 80,
     "train__learning_rate": 1e-2,
 }
@@ -98,7 +103,7 @@ def test_a_generator_paid_for_hardness_grows_harder_than_one_paid_for_realism_al
     reached = {}
     for weight in (0.0, 20.0):
         training = start_training(arm="hard", synthetic__hardness_weight=weight, **TUNING)
-        for step in range(50):  # of an encoder that means nothing, nothing can be learnt
+        for step in range(40):  # of an encoder that means nothing, nothing can be learnt
             training.encoder_step(step)
         encoder = copy.deepcopy(training.encoder.state_dict())
         hardness = tune(training, 40, "hardness")
@@ -110,7 +115,7 @@ def test_a_generator_paid_for_hardness_grows_harder_than_one_paid_for_realism_al
 
 def test_pairs_move_to_the_scheduled_similarity_from_both_sides(start_training: StartTraining) -> None:
     training = start_training(arm="pairs", **TUNING)
-    for step in range(50):
+    for step in range(40):
         training.encoder_step(step)
     assert training.generator is not None
     training.generator.begin_tuning()
