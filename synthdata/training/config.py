@@ -50,8 +50,8 @@ class GeneratorConfig:
         batch_size: generated images of one generator step, over all processes.
         learning_rate: of the pre-training, for generator and discriminator.
         tuning_learning_rate: of the joint phase.
-        average_half_life: images after which a weight's share in the moving average has halved; at most a tenth of the images
-            of the phase so far.
+        average_half_life: images after which a weight's share in the moving average has halved; at most a tenth of
+            the images of the phase so far.
         gan: architecture and regularisation of the GAN.
     """
 

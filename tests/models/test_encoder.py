@@ -90,7 +90,7 @@ def test_a_path_that_is_no_folder_is_named() -> None:
 
 
 def test_an_unknown_backbone_is_named_with_the_known_ones() -> None:
-    with pytest.raises(MisuseError, match="'resnet9'.*resnet8, resnet14"):
+    with pytest.raises(MisuseError, match=r"'resnet9'.*resnet8, resnet14"):
         Encoder("resnet9", 16, 1)  # type: ignore[arg-type]
 
 

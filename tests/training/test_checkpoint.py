@@ -86,7 +86,7 @@ def test_a_disk_without_room_costs_no_earlier_checkpoint(tmp_path: Path) -> None
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(FailureError, match="cannot write .*step-000000010: .*make room"):
+        with pytest.raises(FailureError, match=r"cannot write .*step-000000010: .*make room"):
             save_checkpoint(tmp_path, 10, {"large": torch.zeros(100_000)}, keep=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
