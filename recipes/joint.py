@@ -6,7 +6,8 @@
     torchrun --nproc-per-node 2 recipes/joint.py --output_dir runs/two  # several processes
 
 Leaves a run directory: encoder/, generator/ (a diffusers pipeline), samples/ and curves/ (PNG), metrics.jsonl,
-report.json, config.yaml and checkpoints/. Ctrl-C or SIGTERM saves and stops; the same command with --resume true goes on.
+report.json, config.yaml and checkpoints/. Ctrl-C or SIGTERM saves and stops; the same command with --resume true goes
+on.
 """
 
 import sys

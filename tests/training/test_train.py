@@ -17,8 +17,8 @@ from synthdata.errors import FailureError, MisuseError, SynthdataError
 from synthdata.models import Encoder, load_generator
 from synthdata.training import train_joint
 
-LOSS_TOLERANCE = 1e-3
-"""How far two processes may be from one, relative to a term: float32 sums over a batch depend on their order."""
+TOLERANCE = 1e-4
+"""How far two processes may be from one: float32 sums over a batch depend on their order. Measured: 5e-7."""
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:
@@ -202,10 +202,10 @@ def test_two_processes_with_half_the_batch_each_have_the_loss_curve_of_one(
     for expected, found in zip(one, two, strict=True):
         assert found.keys() == expected.keys()
         for name, value in expected.items():
-            assert found[name] == (pytest.approx(value, rel=LOSS_TOLERANCE) if isinstance(value, float) else value)
+            assert found[name] == (pytest.approx(value, rel=TOLERANCE) if isinstance(value, float) else value)
 
 
 def test_two_processes_end_with_the_weights_of_one(run_on_one_process: Path, run_on_two_processes: Path) -> None:
     expected = load_file(run_on_one_process / "encoder" / "model.safetensors")
     for name, value in load_file(run_on_two_processes / "encoder" / "model.safetensors").items():
-        torch.testing.assert_close(value, expected[name], atol=5e-3, rtol=1e-2)
+        torch.testing.assert_close(value, expected[name], atol=TOLERANCE, rtol=TOLERANCE)
