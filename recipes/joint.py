@@ -16,7 +16,7 @@ from pathlib import Path
 from synthdata.configuration import parse
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit, summary
-from synthdata.errors import one_line_errors
+from synthdata.errors import MisuseError, one_line_errors
 from synthdata.publishing.model_card import write_model_card
 from synthdata.training import Interrupted, JointConfig, train_joint
 
@@ -27,21 +27,27 @@ def main() -> None:
     # Without a word about the data, the built-in digits are meant, with the settings that suit them.
     told = any(argument.startswith(("--config", "--data.source", "--data=")) for argument in sys.argv[1:])
     config = parse(JointConfig, __doc__ or "", default_file=None if told else DIGITS)
+    emission = final_emission(config)
+    if emission and not config.resume and Path(emission.output).exists():
+        raise MisuseError(f"{emission.output} exists already: remove it, or name another --emission.output")
     report = train_joint(config)
     if report:
         write_model_card(Path(config.output_dir))
         print_summary(report, Path(config.output_dir))
-    emit_dataset(config, verbose=bool(report))
+    if emission:
+        emitted = emit(emission)
+        if report:
+            print(summary(emitted))
 
 
-def emit_dataset(config: JointConfig, verbose: bool) -> None:
-    """Write the dataset that the configuration asks for, from whatever the arm has made."""
+def final_emission(config: JointConfig) -> EmissionConfig | None:
+    """The dataset that the configuration asks for, of the kinds that the arm trains for; None for no rows."""
     hard = config.emission.hard if config.arm in ("hard", "both") else 0
     pairs = config.emission.pairs if config.arm in ("pairs", "both") else 0
     if hard + pairs == 0:
-        return
+        return None
     output = config.emission.output or str(Path("out") / Path(config.output_dir).name)
-    emission = EmissionConfig(
+    return EmissionConfig(
         run=config.output_dir,
         output=output,
         hard=hard,
@@ -49,9 +55,6 @@ def emit_dataset(config: JointConfig, verbose: bool) -> None:
         shard_size=config.emission.shard_size,
         seed=config.seed,
     )
-    emitted = emit(emission)
-    if verbose:
-        print(summary(emitted))
 
 
 def print_summary(report: dict, run: Path) -> None:

@@ -26,11 +26,12 @@ class FailureError(SynthdataError):
 def one_line_errors() -> Iterator[None]:
     """End the program with ``error: …`` on stderr and the error's exit code instead of a traceback.
 
-    Only the first process of a multi-process run prints, so that one cause gives one line.
+    Misuse is seen by all processes of a run alike and printed by the first, so that one cause gives one line; a failure
+    may meet any of them.
     """
     try:
         yield
     except SynthdataError as error:
-        if os.environ.get("RANK", "0") == "0":
+        if isinstance(error, FailureError) or os.environ.get("RANK", "0") == "0":
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)

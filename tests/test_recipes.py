@@ -30,7 +30,6 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]
         "unknown arm": ("joint", [run, "--arm", "nonsense"]),
         "missing data": ("joint", [run, f"--data.source=imagefolder:{folder}/absent"]),
         "probe": ("probe", [encoder, *probe_settings]),
-        "probe without encoder": ("probe", [f"--encoder={folder}/absent/encoder"]),
     }
     running: dict[str, subprocess.Popen[str]] = {}
     results: dict[str, Ended] = {}
@@ -55,7 +54,6 @@ def test_without_a_word_about_data_the_settings_for_digits_are_used(ended: dict[
     [
         ("unknown arm", ("arm", "nonsense", "inflate")),
         ("missing data", ("absent", "does not exist")),
-        ("probe without encoder", ("absent/encoder",)),
     ],
 )
 def test_misuse_ends_in_one_line_and_exit_code_2(ended: dict[str, Ended], name: str, words: tuple[str, ...]) -> None:

@@ -5,10 +5,14 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import safe_open
 
 from synthdata.errors import FailureError, MisuseError
 from synthdata.models.gan import GAN, GANConfig, GANPipeline
 from synthdata.models.generator import Generator
+
+
+_PARTS = ("generator", "partner", "discriminator")
 
 
 def load_generator(source: str | Path, gan: GANConfig | None = None) -> Generator:
@@ -29,10 +33,17 @@ def load_generator(source: str | Path, gan: GANConfig | None = None) -> Generato
     kind = json.loads(index.read_text()).get("_class_name")
     if kind != "GANPipeline":
         raise MisuseError(f"{source} holds a {kind}, which is not supported: a GANPipeline is")
-    for component in ("generator", "partner", "discriminator"):
-        if not (folder / component / "diffusion_pytorch_model.safetensors").is_file():
-            raise MisuseError(f"{source} holds no safetensors weights of its {component}: the folder is incomplete")
-    return GAN.from_pipeline(GANPipeline.from_pretrained(folder, use_safetensors=True), gan)
+    weights = {part: folder / part / "diffusion_pytorch_model.safetensors" for part in _PARTS}
+    for part, path in weights.items():
+        if not path.is_file():
+            raise MisuseError(f"{source} holds no safetensors weights of its {part}: the folder is incomplete")
+    pipeline = GANPipeline.from_pretrained(folder, use_safetensors=True)
+    for part, path in weights.items():
+        # diffusers would fill what a foreign file lacks with random numbers
+        with safe_open(path, "pt") as file:
+            if set(file.keys()) != pipeline.components[part].state_dict().keys():
+                raise MisuseError(f"{path} holds the weights of another network: restore the file or train again")
+    return GAN.from_pipeline(pipeline, gan)
 
 
 def _local_folder(source: str) -> Path:

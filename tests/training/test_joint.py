@@ -115,7 +115,7 @@ def test_a_generator_paid_for_hardness_grows_harder_than_one_paid_for_realism_al
 
 def test_pairs_move_to_the_scheduled_similarity_from_both_sides(start_training: StartTraining) -> None:
     training = start_training(arm="pairs", **TUNING)
-    for step in range(40):
+    for step in range(50):
         training.encoder_step(step)
     assert training.generator is not None
     training.generator.begin_tuning()
@@ -125,7 +125,7 @@ def test_pairs_move_to_the_scheduled_similarity_from_both_sides(start_training: 
     assert falling[0] == pytest.approx(1, abs=1e-4)
     assert falling[-1] < 0.8
     settings.initial_similarity = settings.final_similarity = 0.95
-    assert tune(training, 30, "similarity")[-1] > 0.9
+    assert tune(training, 60, "similarity")[-1] > 0.9
 
 
 def test_the_encoder_sees_the_generators_of_its_own_step(start_training: StartTraining) -> None:
