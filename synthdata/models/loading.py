@@ -11,7 +11,6 @@ from synthdata.errors import FailureError, MisuseError
 from synthdata.models.gan import GAN, GANConfig, GANPipeline
 from synthdata.models.generator import Generator
 
-
 _PARTS = ("generator", "partner", "discriminator")
 
 
