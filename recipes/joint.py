@@ -1,6 +1,7 @@
 """Train a contrastive encoder and an image generator jointly, on real images.
 
     accelerate launch recipes/joint.py                                  # the built-in digits, about 3 minutes on a CPU
+    accelerate launch recipes/joint.py --generator.kind diffusion       # a diffusion model in the place of the GAN
     accelerate launch recipes/joint.py --data.source imagefolder:PATH --output_dir runs/mine
     accelerate launch recipes/joint.py --config recipes/configs/digits.yaml --arm real --output_dir runs/digits-real
     torchrun --nproc-per-node 2 recipes/joint.py --output_dir runs/two  # several processes
@@ -10,6 +11,7 @@ report.json, config.yaml and checkpoints/. Ctrl-C or SIGTERM saves and stops; th
 on.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -18,26 +20,34 @@ from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit, summary
 from synthdata.errors import MisuseError, one_line_errors
 from synthdata.publishing.model_card import write_model_card
-from synthdata.training import Interrupted, JointConfig, train_joint
+from synthdata.training import GO_ON, JointConfig, summarise, train_joint
 
-DIGITS = Path(__file__).parent / "configs" / "digits.yaml"
+CONFIGS = Path(__file__).parent / "configs"
 
 
 def main() -> None:
-    # Without a word about the data, the built-in digits are meant, with the settings that suit them.
-    told = any(argument.startswith(("--config", "--data.source", "--data=")) for argument in sys.argv[1:])
-    config = parse(JointConfig, __doc__ or "", default_file=None if told else DIGITS)
+    config = parse(JointConfig, __doc__ or "", default_file=default_file(sys.argv[1:]))
     emission = final_emission(config)
     if emission and not config.resume and Path(emission.output).exists():
         raise MisuseError(f"{emission.output} exists already: remove it, or name another --emission.output")
     report = train_joint(config)
     if report:
         write_model_card(Path(config.output_dir))
-        print_summary(report, Path(config.output_dir))
+        print(summarise(report, Path(config.output_dir)))
     if emission:
         emitted = emit(emission)
         if report:
             print(summary(emitted))
+
+
+def default_file(arguments: list[str]) -> Path | None:
+    """Without a word about the data, the built-in digits are meant, with the settings that suit them."""
+    if any(argument.startswith(("--config", "--data.source", "--data=")) for argument in arguments):
+        return None
+    kinds = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    kinds.add_argument("--generator.kind", dest="kind")
+    kind = kinds.parse_known_args(arguments)[0].kind
+    return CONFIGS / ("digits-diffusion.yaml" if kind == "diffusion" else "digits.yaml")
 
 
 def final_emission(config: JointConfig) -> EmissionConfig | None:
@@ -57,26 +67,6 @@ def final_emission(config: JointConfig) -> EmissionConfig | None:
     )
 
 
-def print_summary(report: dict, run: Path) -> None:
-    """A short table of the scores, the speed, and where things are."""
-    rows = {
-        "linear top-1": f"{report['linear_top1']:.2f} %" if "linear_top1" in report else None,
-        "k-NN top-1": f"{report['knn_top1']:.2f} %" if "knn_top1" in report else None,
-        "images per second": f"{report['images_per_second']:,.0f}",
-        "encoder": run / "encoder",
-        "generator": run / "generator" if (run / "generator").exists() else None,
-        "sample grids": run / "samples" if (run / "samples").exists() else None,
-        "report": run / "report.json",
-    }
-    for name, value in rows.items():
-        if value is not None:
-            print(f"{name:<18} {value}")
-
-
 if __name__ == "__main__":
-    with one_line_errors():
-        try:
-            main()
-        except Interrupted as interrupted:
-            print(interrupted, file=sys.stderr)
-            sys.exit(interrupted.exit_code)
+    with one_line_errors(GO_ON):
+        main()

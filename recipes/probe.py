@@ -4,14 +4,14 @@ accelerate launch recipes/probe.py --encoder runs/digits/encoder --data.source d
 """
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from accelerate import Accelerator
 
 from synthdata.configuration import parse
-from synthdata.data import DataConfig, load_images
-from synthdata.errors import MisuseError, one_line_errors
-from synthdata.evaluation import score_encoder
+from synthdata.data import DataConfig
+from synthdata.errors import one_line_errors
+from synthdata.evaluation import load_labelled, score_encoder
 from synthdata.models import Encoder
 from synthdata.training.config import EvaluationConfig
 
@@ -34,13 +34,7 @@ def main() -> None:
     config = parse(ProbeConfig, __doc__ or "")
     accelerator = Accelerator()
     encoder = Encoder.from_pretrained(config.encoder).to(accelerator.device)
-    data = load_images(replace(config.data, image_size=encoder.image_size))
-    if data.classes is None:
-        raise MisuseError(f"{config.data.source} has no labels: a probe needs them")
-    if data.channels != encoder.channels:
-        raise MisuseError(
-            f"{config.encoder} takes {encoder.channels} channels, {config.data.source} has {data.channels}"
-        )
+    data = load_labelled(encoder, config.data)
     settings = config.evaluation
     scores = score_encoder(encoder, data, accelerator.device, settings.limit, settings.labels, settings.test)
     print(json.dumps({"encoder": config.encoder, "source": config.data.source, **scores}))

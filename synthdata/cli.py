@@ -30,12 +30,8 @@ interrupted goes on where it stopped when the same command is run again. The rep
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the verb named by ``arguments``, by default those of the command line."""
     options = _parser().parse_args(arguments)
-    try:
-        with one_line_errors():
-            sys.exit(options.run(options))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    with one_line_errors():
+        sys.exit(options.run(options))
 
 
 def _parser() -> argparse.ArgumentParser:

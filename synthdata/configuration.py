@@ -1,14 +1,18 @@
 """Typed configurations from YAML files and dotted flags."""
 
+import argparse
 import difflib
+import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
 from synthdata.errors import MisuseError
+from synthdata.ranges import check_ranges
 
 Config = TypeVar("Config")
 
@@ -19,6 +23,7 @@ def parse(
     """Build a configuration dataclass from command-line flags and ``--config FILE``.
 
     Later flags override earlier ones, and a file overrides the defaults; ``--print_config`` shows the resolved result.
+    A list is given as ``--labels 10 100`` or ``--labels [10,100]``.
 
     Args:
         config_class: the dataclass; nested dataclasses become dotted flags.
@@ -27,7 +32,7 @@ def parse(
         default_file: a configuration file that is read before everything else.
 
     Raises:
-        MisuseError: for an unknown key, naming the nearest known one, or a value of the wrong type.
+        MisuseError: for an unknown key, naming the nearest known one, or a value of the wrong type or out of its range.
     """
     parser = _Parser(
         description=description,
@@ -36,13 +41,61 @@ def parse(
     )
     parser.add_argument("--config", action="config", help="read settings from this YAML file")
     parser.add_class_arguments(config_class)
-    parsed = parser.instantiate(parser.parse_args(argv))
+    parsed = parser.parse_args(_gather_lists(parser, sys.argv[1:] if argv is None else argv))
+    check_ranges(parsed, config_class=config_class)
+    parsed = parser.instantiate(parsed)
     return config_class(**{key: value for key, value in parsed.items(branches=True) if key in _fields(config_class)})
 
 
+def _gather_lists(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """``argv`` with each ``--flag a b c`` of a list written as one argument, ``--flag=["a", "b", "c"]``."""
+    elements = {
+        option: _element_types(getattr(action, "_typehint", None))
+        for action in parser._actions
+        for option in action.option_strings
+    }
+    gathered: list[str] = []
+    rest = list(argv)
+    while rest:
+        first, rest = rest[0], rest[1:]
+        flag, told, value = first.partition("=")
+        count = next((i for i, argument in enumerate(rest) if argument.startswith("--")), len(rest))
+        values = [value] * bool(told) + rest[:count]
+        if not elements.get(flag) or not values or values[0].startswith("["):
+            gathered.append(first)
+            continue
+        rest = rest[count:]
+        texts = [json.dumps(value) for value in values] if str in elements[flag] else values
+        gathered.append(f"{flag}=[{', '.join(texts)}]")
+    return gathered
+
+
+def _element_types(hint: Any) -> tuple[Any, ...]:
+    """What a list holds, also one that may be None; nothing for other types."""
+    for option in (hint, *get_args(hint)):
+        if get_origin(option) is list:
+            return get_args(option)
+    return ()
+
+
+def read_over(argv: Sequence[str], file: Path) -> list[str]:
+    """``argv`` with one more ``--config FILE``, read after the others and before all other flags."""
+    files = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    files.add_argument("--config", action="append", default=[])
+    told, flags = files.parse_known_args(argv)
+    return [*(f"--config={path}" for path in (*told.config, file)), *flags]
+
+
 class _Parser(ArgumentParser):
+    def format_help(self, *arguments: Any) -> str:
+        """Shows a range as ``int, at least 1``, where jsonargparse would write ``Annotated[int, at least 1]``."""
+        shown, before = super().format_help(*arguments), ""
+        while shown != before:
+            before, shown = shown, re.sub(r"Annotated\[([^\[\]]+|[^\[\]]*\[[^\[\]]*\][^\[\]]*)\]", r"\1", shown)
+        return shown
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        text = re.sub(r'Parser key "(.+?)":', r"\1:", " ".join(message.split()))
+        text = _plain(" ".join(message.split()))
         unknown = re.search(r"unrecognized arguments: --([\w.]+)", text)
         if unknown is not None:
             raise MisuseError(self._unknown(unknown[1])) from ex
@@ -55,6 +108,20 @@ class _Parser(ArgumentParser):
         known = [option[2:] for action in self._actions for option in action.option_strings if option.startswith("--")]
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
         return f"there is no setting {key}" + (f"; the nearest is {near[0]}" if near else "; see --help")
+
+
+def _plain(text: str) -> str:
+    """A message of jsonargparse without the words of Python's type system."""
+    for pattern, plain in (
+        (r'Parser key "(.+?)":', r"\1:"),
+        (r"Expected a <class '(\w+)'>", r"expected \1"),
+        (r"Expected a typing\.Literal\[(.+?)\]", r"expected one of \1"),
+        (r"Does not validate against any of .* Errors: - (.+) Given value type: .+ Given", r"\1. Got"),
+        (r" - expected NoneType", " or null"),
+        (r"Unexpected config: ", "a file of settings holds no settings but "),
+    ):
+        text = re.sub(pattern, plain, text)
+    return text
 
 
 def _fields(config_class: Any) -> set[str]:

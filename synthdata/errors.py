@@ -1,9 +1,15 @@
 """The errors that end in one line: what was wrong, with its value, and the mend. Any other that escapes is a bug."""
 
 import contextlib
-import os
+import math
+import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from synthdata.processes import rank
 
 
 class SynthdataError(Exception):
@@ -22,16 +28,68 @@ class FailureError(SynthdataError):
     """The request was sound and something failed on the way: a full disk, a corrupt shard, a silent Hub."""
 
 
-@contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End the program with ``error: …`` on stderr and the error's exit code instead of a traceback.
+class Interrupted(SynthdataError):  # noqa: N818
+    """The program was asked to stop, and what it had is saved; the message tells how to go on."""
 
-    Misuse is seen by all processes of a run alike and printed by the first, so that one cause gives one line; a failure
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class _Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, which clean up alike."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__()
+        self.signal_number = signal_number
+
+
+ECHO_SECONDS = 1.0
+"""A signal that follows another so soon is the same request: launchers pass on a Ctrl-C that processes see already."""
+
+
+@contextlib.contextmanager
+def one_line_errors(go_on: str = "run the same command again") -> Iterator[None]:
+    """End the program with one line on stderr and an exit code instead of a traceback.
+
+    ``error: …`` and the error's exit code; or, for Ctrl-C and SIGTERM, what to do to go on, and 130 or 143. Misuse and
+    signals are seen by all processes of a run alike and told by the first, so that one cause gives one line; a failure
     may meet any of them.
+
+    Args:
+        go_on: what a person does to go on after Ctrl-C or SIGTERM.
     """
+    handler = _stop_handler()
+    afterwards: dict[int, Any] = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except Interrupted as error:
+        _end(str(error), error.exit_code, rank() == 0)
     except SynthdataError as error:
-        if isinstance(error, FailureError) or os.environ.get("RANK", "0") == "0":
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(f"error: {error}", error.exit_code, isinstance(error, FailureError) or rank() == 0)
+    except _Stopped as stop:
+        afterwards = dict.fromkeys(afterwards, signal.SIG_IGN)  # the program ends: nothing is left to be stopped
+        _end(f"stopped; {go_on} to go on", 128 + stop.signal_number, rank() == 0)
+    finally:
+        for number, after in afterwards.items():
+            signal.signal(number, after)
+
+
+def _stop_handler() -> Callable[[int, FrameType | None], None]:
+    first = math.inf
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        now = time.monotonic()
+        echo = first <= now < first + ECHO_SECONDS
+        first = min(first, now)
+        if not echo:
+            raise _Stopped(number)
+
+    return stop
+
+
+def _end(message: str, exit_code: int, told: bool) -> None:
+    if told:
+        print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(exit_code)

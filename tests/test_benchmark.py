@@ -10,10 +10,13 @@ import pytest
 import torch
 import yaml
 from emission.conftest import tiny_gan
+from hub.samples import write_parquet, write_webdataset
+from tiny import tiny_flags
 
 from synthdata.models import Encoder
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "benchmark.py"
+CONFIGS = RECIPE.parent / "configs"
 Benchmark = Callable[..., str]
 
 
@@ -67,6 +70,52 @@ def test_a_run_that_is_not_there_is_misuse(benchmark: Benchmark, tmp_path: Path,
     with pytest.raises(SystemExit, match="2"):
         benchmark("emission", "--run", tmp_path / "absent")
     assert "absent holds no config.yaml" in capsys.readouterr().err
+
+
+def test_training_is_told_beside_lightlys_loop(benchmark: Benchmark):
+    shown = benchmark(
+        "throughput", "--rounds=1", "--steps=1", "--workers=1", "--image_size=8", "--train.batch_size=4",
+        "--encoder.width=4", "--encoder.hidden_dim=8",
+    )  # fmt: skip
+    ours, theirs = (
+        float(re.search(rf"^{name} +([\d,]+) images/s$", shown, re.M)[1].replace(",", ""))  # type: ignore[index]
+        for name in ("synthdata", "lightly, 1 workers")
+    )
+    ratio = float(re.search(r"^synthdata / lightly +([\d.]+)$", shown, re.M)[1])  # type: ignore[index]
+    assert ratio == pytest.approx(ours / theirs, rel=0.2)
+
+
+def test_reading_is_told_beside_plain_webdataset(benchmark: Benchmark, tmp_path: Path):
+    shown = benchmark("reading", "--shards", write_webdataset(tmp_path / "tar"), "--rounds", "1")
+    for name in ("synthdata, streaming", "synthdata, in memory", "webdataset"):
+        assert re.search(rf"^{name} +[\d,]+ images/s$", shown, re.M)
+
+
+def test_reading_parquet_beside_webdataset_is_misuse(
+    benchmark: Benchmark, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit, match="2"):
+        benchmark("reading", "--shards", write_parquet(tmp_path / "parquet"))
+    assert "holds Parquet, which webdataset does not read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["headline", "profile"])
+def test_a_preset_is_read_over_files_and_under_flags(
+    verb: str, benchmark: Benchmark, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit, match="0"):
+        benchmark(verb, "--train.steps=7", "--print_config", "--preset", "smoke", "--config", CONFIGS / "digits.yaml")
+    settings = yaml.safe_load(capsys.readouterr().out)
+    flag, preset, file = settings["train"]["steps"], settings["train"]["batch_size"], settings["data"]["source"]
+    assert (flag, preset, file) == (7, 64, "digits")
+
+
+def test_profile_prints_the_phases_of_a_joint_step(benchmark: Benchmark, tmp_path: Path):
+    shown = benchmark("profile", "--preset=smoke", "--rounds=1", *tiny_flags(tmp_path), "--peak_tflops=0.1")
+    for words in ("views", "encoder forward", "encoder backward", "discriminator", "generator", "everything else"):
+        assert re.search(rf"^{words} +[\d.]+ +[\d.]+ %$", shown, re.M)
+    for words in ("images/s", "joint / inflate step", "peak memory", "MFU"):
+        assert words in shown
 
 
 def test_help_tells_what_each_part_compares(benchmark: Benchmark, capsys: pytest.CaptureFixture[str]):

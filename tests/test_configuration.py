@@ -6,6 +6,7 @@ import yaml
 from synthdata.configuration import parse
 from synthdata.errors import MisuseError
 from synthdata.training import JointConfig
+from synthdata.training.compare import CompareConfig
 
 
 def parsed(*flags: str, default_file: Path | None = None) -> JointConfig:
@@ -69,7 +70,11 @@ def test_an_unknown_key_of_a_file_is_told_with_the_nearest_known_one(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--arm", "nonsense"], ("arm", "nonsense", "inflate")),
+        (["--arm", "nonsense"], ("arm", "nonsense", "one of 'real', 'inflate'")),
+        (["--data.limit", "few"], ("data.limit: expected int or null", "few")),
+        (["--train.learning_rate", "-1"], ("train.learning_rate is -1.0", "more than 0")),
+        (["--views.crop_scale", "[0.5, 0.2]"], ("views.crop_scale is [0.5, 0.2]", "in increasing order")),
+        (["--evaluation.labels", "[10, 0]"], ("evaluation.labels[1] is 0", "at least 1")),
         (["--train.steps", "many"], ("train.steps", "many")),
         (["--views.hue", "2"], ("hue", "2")),
         (["--config", "absent.yaml"], ("absent.yaml",)),
@@ -93,3 +98,23 @@ def test_print_config_shows_what_can_be_read_again(
     assert yaml.safe_load(shown)["train"]["steps"] == 7
     (tmp_path / "shown.yaml").write_text(shown)
     assert parsed("--config", str(tmp_path / "shown.yaml")) == parsed("--config", str(config_file), "--arm", "hard")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--evaluation.labels", "10", "20", "--seed", "5"],
+        ["--evaluation.labels=10", "20", "--seed=5"],
+        ["--seed", "5", "--evaluation.labels", "[10, 20]"],
+        ["--evaluation.labels=[10,20]", "--seed", "5"],
+    ],
+)
+def test_a_list_is_written_with_or_without_brackets(flags: list[str]) -> None:
+    config = parsed(*flags)
+    assert (config.evaluation.labels, config.seed) == ([10, 20], 5)
+
+
+def test_texts_of_a_list_stay_texts() -> None:
+    config = parse(CompareConfig, "", ["--shards", "1", "null", "a b", "hf://datasets/x/y", "--limits", "100"])
+    assert config.shards == ["1", "null", "a b", "hf://datasets/x/y"]
+    assert config.limits == [100]

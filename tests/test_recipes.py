@@ -25,11 +25,14 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]
     Encoder("resnet8", 16, 1, width=4, hidden_dim=8, projection_dim=6).save_pretrained(folder / "encoder")
     run, encoder = f"--output_dir={folder}/run", f"--encoder={folder}/encoder"
     probe_settings = ["--evaluation.limit=100", "--evaluation.labels=[10]"]
+    evaluate_settings = ["--seeds=2", "--limit=150", "--fine_tuning.steps=2", "--data.source=digits"]
     commands = {
         "defaults": ("joint", ["--print_config"]),
         "unknown arm": ("joint", [run, "--arm", "nonsense"]),
         "missing data": ("joint", [run, f"--data.source=imagefolder:{folder}/absent"]),
         "probe": ("probe", [encoder, *probe_settings]),
+        "evaluate": ("evaluate", [encoder, *evaluate_settings, f"--output={folder}/evaluation"]),
+        "missing encoder": ("evaluate", [f"--encoder={folder}/absent/encoder"]),
     }
     running: dict[str, subprocess.Popen[str]] = {}
     results: dict[str, Ended] = {}
@@ -37,6 +40,8 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]
         running[name] = start_recipe(recipe, flags)
     for name, process in running.items():
         results[name] = wait_for(process)
+    written = [(folder / "evaluation" / name).read_text() for name in ("evaluation.json", "evaluation.md")]
+    results["evaluation files"] = (0, written[0], written[1])
     yield results
     assert not (folder / "run").exists()
 
@@ -54,6 +59,7 @@ def test_without_a_word_about_data_the_settings_for_digits_are_used(ended: dict[
     [
         ("unknown arm", ("arm", "nonsense", "inflate")),
         ("missing data", ("absent", "does not exist")),
+        ("missing encoder", ("absent/encoder", "neither a folder nor a repository")),
     ],
 )
 def test_misuse_ends_in_one_line_and_exit_code_2(ended: dict[str, Ended], name: str, words: tuple[str, ...]) -> None:
@@ -72,6 +78,17 @@ def test_probe_prints_one_json_line(ended: dict[str, Ended]) -> None:
     assert output.count("\n") == 1
     scores = json.loads(output)
     assert scores.keys() >= {"linear_top1", "knn_top1", "linear_10_labels_top1", "validation_linear_top1"}
+
+
+def test_evaluate_prints_one_json_line_and_writes_it_with_a_table(ended: dict[str, Ended]) -> None:
+    code, output, error = ended["evaluate"]
+    assert code == 0, error
+    assert output.count("\n") == 1
+    report = json.loads(output)
+    assert report["scores"]["digits"].keys() >= {"linear_12_labels_top1", "fine_tuned_120_labels_top1", "uniformity"}
+    _, written, table = ended["evaluation files"]
+    assert json.loads(written) == report
+    assert "| digits | k-NN | " in table
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Which images a run reads, and how they are brought to one size."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from synthdata.errors import MisuseError
+from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -14,32 +15,23 @@ class DataConfig:
             ``torchvision:NAME`` (CIFAR10, CIFAR100, STL10, SVHN, FashionMNIST).
         image_size: side of the square images in pixels; other sizes are resized and centre-cropped. If not given, the
             smallest of 16, 32, 64 and 128 that holds the first image.
+        channels: 1 converts all images to greyscale, 3 to RGB. If not given, 1 when every image is greyscale, else 3.
         limit: train on the first N training images only; all of them when not given.
         image_column: the column (Parquet, Hugging Face) or file suffix (WebDataset) that holds the image; found by type
             when not given.
         label_column: the column or JSON field that holds the label; found by type when not given.
         root: the folder that ``torchvision:NAME`` downloads to.
-        resident_gib: a split whose decoded pixels take more memory than this stays on disk and is streamed, in GiB.
-        workers: processes that decode images that stay on disk.
+        resident_gib: a split whose decoded pixels take more memory than this stays on disk and is streamed, in GiB;
+            with 0 every one does.
+        workers: processes that decode images that stay on disk; with 0 the training process does.
     """
 
     source: str = "digits"
-    image_size: int | None = None
-    limit: int | None = None
+    image_size: PositiveInt | None = None
+    channels: Literal[1, 3] | None = None
+    limit: PositiveInt | None = None
     image_column: str | None = None
     label_column: str | None = None
     root: str = "~/.cache/synthdata/torchvision"
-    resident_gib: float = 4.0
-    workers: int = 2
-
-
-def check_config(config: DataConfig) -> None:
-    """Raise ``MisuseError`` for a number that is out of its range."""
-    if config.image_size is not None and config.image_size < 1:
-        raise MisuseError(f"data.image_size is {config.image_size}: give a positive number of pixels")
-    if config.limit is not None and config.limit < 1:
-        raise MisuseError(f"data.limit is {config.limit}: give a positive number of images, or leave it out for all")
-    if config.resident_gib < 0:
-        raise MisuseError(f"data.resident_gib is {config.resident_gib}: give 0 (always stream) or more")
-    if config.workers < 0:
-        raise MisuseError(f"data.workers is {config.workers}: give 0 (decode in the training process) or more")
+    resident_gib: NonNegativeFloat = 4.0
+    workers: NonNegativeInt = 2

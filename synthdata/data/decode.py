@@ -69,6 +69,27 @@ def decode(encoded: Encoded, pixel_format: PixelFormat) -> np.ndarray:
         raise UnreadableImageError(_reason(error)) from error
 
 
+def decode_exact(encoded: Encoded, pixel_format: PixelFormat) -> np.ndarray:
+    """Decode an image that already is square and of the right size; faster than `decode`, and refuses others.
+
+    Returns:
+        (C, H, W) uint8.
+
+    Raises:
+        UnreadableImageError: the bytes are no image, a damaged one, or one of another size.
+    """
+    size = pixel_format.image_size
+    try:
+        with _open(encoded) as image:
+            if image.size != (size, size):
+                raise UnreadableImageError(f"an image of {image.width} x {image.height} px among those of {size} px")
+            return _to_array(image, pixel_format)
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # as in `decode`
+        raise UnreadableImageError(_reason(error)) from error
+
+
 def is_greyscale(encoded: Encoded) -> bool:
     """Whether the image has no colour channels, from its header alone.
 

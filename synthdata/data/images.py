@@ -15,6 +15,7 @@ from tqdm import tqdm
 from synthdata.data.decode import PixelFormat, UnreadableImageError, decode, is_tiny, no_bomb_warnings
 from synthdata.data.source import SourceSplit
 from synthdata.errors import MisuseError
+from synthdata.processes import rank
 
 _logger = logging.getLogger(__name__)
 _ROWS_PER_TASK = 64
@@ -123,7 +124,7 @@ class Images(Dataset[Tensor]):
         told = f"{len(reasons):,} of {len(rows):,} images cannot be read, first {where}"
         if len(reasons) == len(rows):
             raise MisuseError(f"{told}: replace them with readable images")
-        if os.environ.get("RANK", "0") == "0":
+        if rank() == 0:
             _logger.warning("%s: they are left out", told)
         self._split.unreadable.update(rows[position] for position in reasons)
         readable = torch.tensor([position for position in range(len(rows)) if position not in reasons])
@@ -146,7 +147,7 @@ def _decode_rows(split: SourceSplit, rows: list[int], pixel_format: PixelFormat,
 
     with no_bomb_warnings(), ThreadPoolExecutor(_threads(split, rows[0])) as pool:
         # Shown only when it takes longer than a moment, by one process.
-        hidden = True if os.environ.get("RANK", "0") != "0" else None
+        hidden = True if rank() != 0 else None
         with tqdm(total=len(rows), desc="decoding images", delay=3, disable=hidden, leave=False) as progress:
             for count in pool.map(decode_from, range(0, len(rows), _ROWS_PER_TASK)):
                 progress.update(count)
@@ -173,7 +174,7 @@ class RealData:
         labelled: the labelled images of the whole training split, before ``limit``; the whole split where there are no
             labels. For evaluation only.
         classes: class names by label, None without labels.
-        channels: 1 when every source image is greyscale, else 3.
+        channels: 1 for greyscale, 3 for RGB.
         source: the source as it was given.
         source_splits: the source's own splits, behind the images.
     """

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
-from synthdata.data.config import DataConfig, check_config
+from synthdata.data.config import DataConfig
 from synthdata.data.decode import PixelFormat, UnreadableImageError, is_greyscale, no_bomb_warnings, shorter_side
 from synthdata.data.images import Images, RealData
 from synthdata.data.source import Source
 from synthdata.data.splits import divide
 from synthdata.errors import MisuseError
+from synthdata.ranges import check_ranges
 
 _PREFIXES = ("digits", "imagefolder", "hf", "parquet", "wds", "torchvision")
 _KNOWN = "digits, imagefolder:PATH, hf:REPO_OR_DIR[:CONFIG], parquet:PATH, wds:GLOB, torchvision:NAME"
@@ -38,10 +39,11 @@ def load_images(config: DataConfig) -> RealData:
         MisuseError: the source is unknown, missing, empty, unreadable or too small.
         FailureError: a download or a read failed.
     """
-    check_config(config)
+    check_ranges(config, "data.")
     source = open_source(config)
     with no_bomb_warnings():
-        pixel_format = PixelFormat(_channels(source, config.source), config.image_size or _native_size(source))
+        channels = config.channels or _channels(source, config.source)
+        pixel_format = PixelFormat(channels, config.image_size or _native_size(source))
     resident_bytes = int(config.resident_gib * 2**30)
     wholes = {
         name: Images(split, torch.arange(len(split.rows)), pixel_format, resident_bytes)

@@ -16,7 +16,7 @@ from synthdata.errors import FailureError, MisuseError
 
 
 @dataclass(frozen=True)
-class _Member:
+class Member:
     """Where a file lies inside its shard, in bytes."""
 
     offset: int
@@ -24,12 +24,12 @@ class _Member:
 
 
 @dataclass
-class _Sample:
+class Sample:
     """The members of one key, by suffix (``png``, ``a.png``, ``json``)."""
 
     shard: int
     key: str
-    members: dict[str, _Member] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
 
 
 class ShardRows(Rows):
@@ -46,7 +46,7 @@ class ShardRows(Rows):
     def read(self, row: int) -> Encoded:
         shard, offset, size = self._places[row].tolist()
         try:
-            return _read(self._shards[shard], _Member(offset, size))
+            return _read(self._shards[shard], Member(offset, size))
         except OSError as error:
             raise UnreadableImageError(str(error)) from error
 
@@ -61,7 +61,7 @@ def open_shards(argument: str, config: DataConfig) -> Source:
     label is its ``cls`` member, or the field ``config.label_column`` (by default ``label``) of its ``json`` member.
     """
     shards = _find_shards(argument)
-    samples = [sample for number, shard in enumerate(shards) for sample in _index(number, shard)]
+    samples = [sample for number, shard in enumerate(shards) for sample in index_shard(number, shard)]
     suffixes = [_image_suffix(sample, config.image_column) for sample in samples]
     with_image = [(sample, suffix) for sample, suffix in zip(samples, suffixes, strict=True) if suffix is not None]
     if not with_image:
@@ -85,10 +85,10 @@ def _find_shards(pattern: str) -> list[str]:
     return shards
 
 
-def _index(number: int, shard: str) -> list[_Sample]:
+def index_shard(number: int, shard: str) -> list[Sample]:
     """The samples of one shard; neighbouring members with the same path up to the name's first dot belong together."""
     size = os.path.getsize(shard)
-    samples: list[_Sample] = []
+    samples: list[Sample] = []
     try:
         # "r:" refuses compressed archives, which have no random access.
         with tarfile.open(shard, "r:") as archive:
@@ -101,8 +101,8 @@ def _index(number: int, shard: str) -> list[_Sample]:
                     raise FailureError(f"shard {shard} is cut off in {info.name}: copy or write it again")
                 key = os.path.join(folder, stem)
                 if not samples or samples[-1].key != key:
-                    samples.append(_Sample(number, key))
-                samples[-1].members[suffix.lower()] = _Member(info.offset_data, info.size)
+                    samples.append(Sample(number, key))
+                samples[-1].members[suffix.lower()] = Member(info.offset_data, info.size)
     except (tarfile.TarError, OSError) as error:
         raise FailureError(
             f"shard {shard} cannot be read as an uncompressed tar file ({error}): unpack or write it again"
@@ -110,19 +110,19 @@ def _index(number: int, shard: str) -> list[_Sample]:
     return samples
 
 
-def _image_suffix(sample: _Sample, named: str | None) -> str | None:
+def _image_suffix(sample: Sample, named: str | None) -> str | None:
     if named is not None:
         return named.lower() if named.lower() in sample.members else None
     return min((suffix for suffix in sample.members if suffix.rpartition(".")[2] in IMAGE_EXTENSIONS), default=None)
 
 
-def _no_images(pattern: str, samples: list[_Sample], named: str | None) -> str:
+def _no_images(pattern: str, samples: list[Sample], named: str | None) -> str:
     suffixes = sorted({suffix for sample in samples for suffix in sample.members})
     looked_for = f"with the suffix {named} (data.image_column)" if named else "of a known image type"
     return f"wds:{pattern} holds no member {looked_for}, only {', '.join(suffixes) or 'no files'}: give other shards"
 
 
-def _label(shard: str, sample: _Sample, named: str | None) -> int | str | None:
+def _label(shard: str, sample: Sample, named: str | None) -> int | str | None:
     if named is None and (member := sample.members.get("cls")):
         text = _read(shard, member).decode(errors="replace").strip()
         return int(text) if text.isdecimal() else text
@@ -136,6 +136,6 @@ def _label(shard: str, sample: _Sample, named: str | None) -> int | str | None:
     return label if label is None or isinstance(label, int) else str(label)
 
 
-def _read(shard: str, member: _Member) -> bytes:
+def _read(shard: str, member: Member) -> bytes:
     with open(shard, "rb") as file:
         return os.pread(file.fileno(), member.size, member.offset)

@@ -1,12 +1,14 @@
 """What an emission can be told, with the default of everything."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from synthdata.errors import MisuseError
+from synthdata.ranges import Increasing, NonNegativeInt, PositiveInt, Range, UnitInterval, check_ranges
 
 Format = Literal["webdataset", "parquet"]
 ImageFormat = Literal["png", "webp", "jpeg"]
+Quantiles = Annotated[tuple[UnitInterval, UnitInterval], Increasing(strictly=True)]
 
 
 @dataclass
@@ -40,48 +42,28 @@ class EmissionConfig:
 
     run: str = "runs/digits"
     output: str = "out/digits"
-    hard: int = 0
-    pairs: int = 0
-    shard_size: int = 1000
-    seed: int = 0
+    hard: NonNegativeInt = 0
+    pairs: NonNegativeInt = 0
+    shard_size: PositiveInt = 1000
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     format: Format = "webdataset"
     image_format: ImageFormat = "png"
-    quality: int = 95
-    oversample: int = 4
-    hardness_band: tuple[float, float] = (0.5, 0.95)
-    similarity_band: tuple[float, float] = (0.1, 0.9)
-    realism_quantile: float = 0.05
-    memorisation_quantile: float = 0.05
+    quality: Annotated[int, Range(1, 100)] = 95
+    oversample: Annotated[int, Range(1, 64)] = 4
+    hardness_band: Quantiles = (0.5, 0.95)
+    similarity_band: Quantiles = (0.1, 0.9)
+    realism_quantile: UnitInterval = 0.05
+    memorisation_quantile: UnitInterval = 0.05
     license: str | None = None
-    batch_size: int | None = None
-    worker: int = 0
-    workers: int = 1
+    batch_size: PositiveInt | None = None
+    worker: NonNegativeInt = 0
+    workers: PositiveInt = 1
 
 
 def check_config(config: EmissionConfig) -> None:
-    """Raise ``MisuseError`` for a value that is out of its range."""
-    if config.hard < 0 or config.pairs < 0 or config.hard + config.pairs == 0:
-        raise MisuseError(
-            f"nothing to emit: hard is {config.hard}, pairs is {config.pairs}; give --hard N or --pairs N"
-        )
-    _require(config, "shard_size", 1, None)
-    _require(config, "seed", 0, 2**63 - 1)
-    _require(config, "quality", 1, 100)
-    _require(config, "oversample", 1, 64)
-    _require(config, "realism_quantile", 0, 1)
-    _require(config, "memorisation_quantile", 0, 1)
-    _require(config, "workers", 1, None)
-    _require(config, "worker", 0, config.workers - 1)
-    if config.batch_size is not None:
-        _require(config, "batch_size", 1, None)
-    for name in ("hardness_band", "similarity_band"):
-        low, high = getattr(config, name)
-        if not 0 <= low < high <= 1:
-            raise MisuseError(f"{name} is [{low}, {high}]: give two increasing quantiles in [0, 1]")
-
-
-def _require(config: EmissionConfig, name: str, low: float, high: float | None) -> None:
-    value = getattr(config, name)
-    if value < low or (high is not None and value > high):
-        allowed = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise MisuseError(f"{name} is {value}: it must be {allowed}")
+    """Raise ``MisuseError`` for a value that is out of its range, or values that do not fit each other."""
+    check_ranges(config)
+    if config.hard + config.pairs == 0:
+        raise MisuseError("nothing to emit: hard and pairs are 0; give --hard N or --pairs N")
+    if config.worker >= config.workers:
+        raise MisuseError(f"worker is {config.worker}: it must be between 0 and {config.workers - 1}")

@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -43,7 +43,8 @@ from synthdata.emission.run import Run, load_run
 from synthdata.emission.scoring import forward_batch
 from synthdata.emission.shards import ShardWriter, selected_rows
 from synthdata.emission.verify import shard_problem
-from synthdata.errors import FailureError, MisuseError
+from synthdata.errors import MisuseError
+from synthdata.processes import local_rank, rank, world_size
 
 _NOT_SETTINGS = ("run", "output", "batch_size", "worker", "workers")
 _RECORDED_VERSIONS = ("torch", "torchvision", "diffusers", "datasets", "pillow", "pyarrow", "numpy")
@@ -89,7 +90,7 @@ def emit_run(run: Run, config: EmissionConfig, device: torch.device) -> Emission
     """``emit`` for models and images that are open already, the models on ``device``."""
     folder = Path(config.output)
     deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    with _interruptible(folder), deterministic, ModelThreads(run, device, compute_threads(config, device)) as models:
+    with deterministic, ModelThreads(run, device, compute_threads(config, device)) as models:
         real = cache(lambda: embed_real_images(models))
         plan = _open_plan(config, models, real)
         own = shards_of(*_process(config), [Shard(**shard) for shard in plan["shards"]])
@@ -99,7 +100,7 @@ def emit_run(run: Run, config: EmissionConfig, device: torch.device) -> Emission
             real()
         started = time.perf_counter()
         if missing:
-            with tqdm(total=rows + kept, initial=kept, unit="row", desc=str(folder), disable=_is_hidden()) as progress:
+            with tqdm(total=rows + kept, initial=kept, unit="row", desc=str(folder), disable=rank() != 0) as progress:
                 _make(missing, plan, ShardWriter(config, _expected(folder), progress), models, real())
         seconds = time.perf_counter() - started
     return Emission(folder, _finish_if_complete(folder), rows, kept, seconds)
@@ -192,17 +193,12 @@ def _check_output(folder: Path) -> None:
 
 def _process(config: EmissionConfig) -> tuple[int, int]:
     """The number of this process and how many there are, over the job array and the launcher."""
-    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    return config.worker * world_size + rank, config.workers * world_size
-
-
-def _is_hidden() -> bool:
-    return os.environ.get("RANK", "0") != "0"
+    return config.worker * world_size() + rank(), config.workers * world_size()
 
 
 def _device() -> torch.device:
     if torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU"):
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        return torch.device("cuda", local_rank() % torch.cuda.device_count())
     return torch.device("cpu")
 
 
@@ -233,14 +229,6 @@ def _command(config: EmissionConfig) -> str:
 def _versions() -> dict[str, str]:
     libraries = {name: version(name) for name in _RECORDED_VERSIONS}
     return {"synthdata": synthdata.__version__, "python": platform.python_version(), **libraries}
-
-
-@contextlib.contextmanager
-def _interruptible(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise FailureError(f"stopped: run the same command again to go on with {folder}") from error
 
 
 def summary(emission: Emission) -> str:

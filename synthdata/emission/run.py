@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import yaml
 from safetensors import SafetensorError
 
 from synthdata.data import DataConfig, Images, load_images
 from synthdata.errors import MisuseError
 from synthdata.models import Encoder, Generator, load_generator
+from synthdata.run_files import read_run_file
 from synthdata.views import RandomView, ViewConfig
 
 _TOLD = ("arm", "seed", "steps", "images_seen", "device")
@@ -52,7 +52,7 @@ def load_run(folder: Path, device: torch.device) -> Run:
     Raises:
         MisuseError: something is missing from it, is not what training writes, or does not fit the rest.
     """
-    config = _read_config(folder)
+    config = read_run_file(folder / "config.yaml")
     data = _settings(DataConfig, config, "data", folder)
     views = _settings(ViewConfig, config, "synthetic_views", folder)
     temperature = config.get("train", {}).get("temperature")
@@ -80,27 +80,9 @@ def load_run(folder: Path, device: torch.device) -> Run:
     return Run(encoder.eval(), generator.eval(), images, view, temperature, identity, _training(folder))
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.yaml"
-    try:
-        config = yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
-        raise MisuseError(f"{folder} holds no config.yaml: name the directory of a finished run with --run") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise MisuseError(f"{path} cannot be read ({error}): restore it or train again") from error
-    if not isinstance(config, dict):
-        raise MisuseError(f"{path} is not the configuration of a run: restore it or train again")
-    return config
-
-
 def _training(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
-    try:
-        report = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise MisuseError(f"{path} cannot be read ({error}): restore it, or remove it") from error
+    report = read_run_file(path) if path.exists() else {}
     return {name: value for name, value in report.items() if name in _TOLD or name.endswith("_top1")}
 
 

@@ -93,7 +93,9 @@ class Scorer:
         filled = torch.cat([latents, latents.new_zeros(size - count, *latents.shape[1:])]).to(self.device)
         first = self._judge(filled, "a")
         if kind == "hard":
-            return self._candidates(self._hardness(first.pixels), [first], count)
+            bank = self.real.embeddings[:BANK_SIZE]
+            hard = mean_hardness(self.run, to_float(first.pixels), self.views, bank)
+            return self._candidates(hard, [first], count)
         second = self._judge(filled, "b")
         return self._candidates(pair_similarity(first.embeddings, second.embeddings), [first, second], count)
 
@@ -104,13 +106,6 @@ class Scorer:
         nearest = self.real.nearest(embeddings, pixels)
         realism = self.run.generator.realism(images)
         return _Judged(pixels, embeddings, realism, nearest.position, nearest.similarity, nearest.pixel_distance)
-
-    def _hardness(self, pixels: Tensor) -> Tensor:
-        images, bank = to_float(pixels), self.real.embeddings[:BANK_SIZE]
-        every = torch.zeros(len(images), dtype=torch.long)
-        views = [self.run.encoder(self.run.view.apply(images, view[every])) for view in self.views]
-        pairs = [hardness(*pair, bank, self.run.temperature) for pair in combinations(views, 2)]
-        return torch.stack(pairs).mean(0)
 
     def _candidates(self, score: Tensor, members: Sequence[_Judged], count: int) -> Candidates:
         similarity, nearer = torch.stack([member.similarity for member in members]).max(0)
@@ -124,6 +119,19 @@ class Scorer:
             rounded(similarity[:count].clamp(-1, 1)),
             rounded(torch.stack([member.pixel_distance for member in members]).amin(0)[:count]),
         )
+
+
+def mean_hardness(run: Run, images: Tensor, views: Sequence[ViewParameters], bank: Tensor) -> Tensor:
+    """Hardness (N,) of float images, in nats, as the mean over all pairs of their views.
+
+    Args:
+        views: parameters of one view each, which all images share.
+        bank: (M, D) embeddings of real images.
+    """
+    every = torch.zeros(len(images), dtype=torch.long)
+    embedded = [run.encoder(run.view.apply(images, view[every])) for view in views]
+    pairs = [hardness(*pair, bank, run.temperature) for pair in combinations(embedded, 2)]
+    return torch.stack(pairs).mean(0)
 
 
 def hardness_views(view: RandomView, seed: int) -> list[ViewParameters]:

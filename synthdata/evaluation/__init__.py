@@ -1,17 +1,27 @@
 """An encoder in, scores out."""
 
-from synthdata.evaluation.features import extract_features
+from synthdata.evaluation.alignment import alignment, uniformity
+from synthdata.evaluation.features import extract_features, map_images
 from synthdata.evaluation.fidelity import precision_recall
 from synthdata.evaluation.frechet import frechet_distance
+from synthdata.evaluation.inception import find_inception_weights, inception_features, load_inception
+from synthdata.evaluation.labelled import load_labelled
 from synthdata.evaluation.probe import knn_top1, label_subset, linear_probe
 from synthdata.evaluation.score import score_encoder
 
 __all__ = [
+    "alignment",
     "extract_features",
+    "find_inception_weights",
     "frechet_distance",
+    "inception_features",
     "knn_top1",
     "label_subset",
     "linear_probe",
+    "load_inception",
+    "load_labelled",
+    "map_images",
     "precision_recall",
     "score_encoder",
+    "uniformity",
 ]

@@ -1,7 +1,9 @@
-"""Frozen features of real images."""
+"""What a network in evaluation mode makes of the images of a split."""
+
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthdata.data import Images, to_float
 from synthdata.models import Encoder
@@ -9,15 +11,33 @@ from synthdata.models import Encoder
 BATCH = 512
 
 
-@torch.inference_mode()
 def extract_features(encoder: Encoder, images: Images, device: torch.device, limit: int | None = None) -> Tensor:
     """Features of the first ``limit`` images, un-augmented, by the encoder in evaluation mode.
 
     Returns:
         (N, feature_dim) float32 on the CPU.
     """
-    training = encoder.training
-    encoder.eval()
+    return map_images(encoder.features, encoder, images, device, limit)
+
+
+@torch.inference_mode()
+def map_images(
+    function: Callable[[Tensor], Tensor],
+    network: nn.Module,
+    images: Images,
+    device: torch.device,
+    limit: int | None = None,
+) -> Tensor:
+    """``function`` of the first ``limit`` images, batch by batch, with ``network`` in evaluation mode meanwhile.
+
+    Args:
+        function: maps (B, C, H, W) in [-1, 1] on ``device`` to (B, D).
+
+    Returns:
+        (N, D) float32 on the CPU.
+    """
+    training = network.training
+    network.eval()
     count = len(images) if limit is None else min(limit, len(images))
     batches = []
     for start in range(0, count, BATCH):
@@ -26,6 +46,6 @@ def extract_features(encoder: Encoder, images: Images, device: torch.device, lim
             pixels = images.pixels[start:stop]
         else:
             pixels = torch.stack([images[i] for i in range(start, stop)])
-        batches.append(encoder.features(to_float(pixels.to(device))).float().cpu())
-    encoder.train(training)
+        batches.append(function(to_float(pixels.to(device))).float().cpu())
+    network.train(training)
     return torch.cat(batches)

@@ -15,8 +15,15 @@ def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
         The squared distance, ≥ 0 up to rounding, in squared units of the features.
     """
     x, y = features_1.double(), features_2.double()
-    covariance_x, covariance_y = torch.cov(x.T), torch.cov(y.T)
-    # The product of two covariances has real non-negative eigenvalues; rounding can push them slightly off.
-    eigenvalues = torch.linalg.eigvals(covariance_x @ covariance_y).real.clamp(min=0)
     mean_term = (x.mean(0) - y.mean(0)).square().sum()
-    return float(mean_term + covariance_x.trace() + covariance_y.trace() - 2 * eigenvalues.sqrt().sum())
+    # Each covariance is the product of such a factor's transpose with the factor.
+    x, y = (centred / (len(centred) - 1) ** 0.5 for centred in (x - x.mean(0), y - y.mean(0)))
+    return float(mean_term + x.square().sum() + y.square().sum() - 2 * _root_trace(x, y))
+
+
+def _root_trace(x: Tensor, y: Tensor) -> Tensor:
+    """The trace of the square root of the product of two covariances, from factors (N, D) and (M, D) of them."""
+    if min(len(x), len(y)) < x.shape[1]:
+        return torch.linalg.svdvals(x @ y.T).sum()
+    # The product of two covariances has real non-negative eigenvalues; rounding can push them slightly off.
+    return torch.linalg.eigvals(x.T @ x @ (y.T @ y)).real.clamp(min=0).sqrt().sum()

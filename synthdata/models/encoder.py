@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from synthdata.errors import FailureError, MisuseError
 from synthdata.models.resnet import SmallResNet
+from synthdata.ranges import PositiveInt
 
 Backbone = Literal["resnet8", "resnet14", "resnet18", "resnet50", "mobilenet_v3_small", "vit_tiny"]
 
@@ -35,9 +36,9 @@ class EncoderConfig:
     """
 
     backbone: Backbone = "resnet8"
-    width: int = 16
-    hidden_dim: int = 256
-    projection_dim: int = 64
+    width: PositiveInt = 16
+    hidden_dim: PositiveInt = 256
+    projection_dim: PositiveInt = 64
 
 
 class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["contrastive-learning"]):

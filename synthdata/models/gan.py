@@ -15,6 +15,7 @@ from synthdata.errors import MisuseError
 from synthdata.models.generator import Generator, Member
 from synthdata.models.residual import Discriminator, ResidualGenerator
 from synthdata.objectives.realism import discriminator_loss, generator_loss, r1_penalty
+from synthdata.ranges import NonNegativeFloat, PositiveInt
 from synthdata.rng import BatchRandom
 from synthdata.views import DiffAugment
 
@@ -31,13 +32,15 @@ class GANConfig:
         max_width: the most channels of any layer.
         r1_weight: weight of the R1 gradient penalty.
         r1_interval: critic steps between two penalties; each is scaled up by as much (Karras et al., 2020, appendix B).
+        augmentation: what DiffAugment does to the discriminator's images: any of color, translation and cutout.
     """
 
-    latent_dim: int = 64
-    width: int = 16
-    max_width: int = 128
-    r1_weight: float = 1.0
-    r1_interval: int = 8
+    latent_dim: PositiveInt = 64
+    width: PositiveInt = 16
+    max_width: PositiveInt = 128
+    r1_weight: NonNegativeFloat = 1.0
+    r1_interval: PositiveInt = 8
+    augmentation: str = "color,translation,cutout"
 
 
 class GAN(Generator):
@@ -49,6 +52,9 @@ class GAN(Generator):
     Raises:
         MisuseError: if ``image_size`` is not one of ``IMAGE_SIZES``.
     """
+
+    kind = "gan"
+    betas = (0.0, 0.99)  # of StyleGAN2 (Karras et al., 2020): no momentum against an opponent that moves
 
     def __init__(self, config: GANConfig, image_size: int, channels: int) -> None:
         if image_size not in IMAGE_SIZES:
@@ -65,7 +71,7 @@ class GAN(Generator):
         self.members = nn.ModuleDict({"a": network, "b": copy.deepcopy(network)})
         self.averages = copy.deepcopy(self.members).requires_grad_(False)
         self.discriminator = Discriminator(image_size, channels, config.width, config.max_width)
-        self.augment = DiffAugment(image_size=image_size)
+        self.augment = DiffAugment(config.augmentation, image_size)
 
     def sample(self, latents: Tensor, member: Member = "a", averaged: bool = False) -> Tensor:
         return (self.averages if averaged else self.members)[member](latents)
@@ -73,19 +79,25 @@ class GAN(Generator):
     def realism(self, images: Tensor) -> Tensor:
         return self.discriminator(images)
 
+    def pretraining_loss(self, real: Tensor, random: BatchRandom) -> Tensor:
+        images = self.sample(random.latents("generator latents", len(real), self.latent_shape))
+        return self.realism_loss("a", images, real, random)
+
     def realism_loss(self, member: Member, images: Tensor, real: Tensor, random: BatchRandom) -> Tensor:
         # The discriminator does not learn here, so the gradients of its weights need not be computed.
         self.discriminator.requires_grad_(False)
         scores = self.discriminator(self._augmented(images, f"diffaugment {member}", random))
         self.discriminator.requires_grad_(True)
-        return generator_loss(scores)
+        return generator_loss(scores.float())
 
     def critic_loss(self, real: Tensor, synthetic: Tensor, random: BatchRandom) -> dict[str, Tensor]:
         penalise = random.step % self.config.r1_interval == 0
         real = self._augmented(real, "diffaugment real", random).detach().requires_grad_(penalise)
-        real_scores = self.discriminator(real)
+        # A compiled network cannot be differentiated twice: the penalty needs the forward pass as it is written.
+        real_scores = self.discriminator.forward(real) if penalise else self.discriminator(real)
         synthetic_scores = self.discriminator(self._augmented(synthetic.detach(), "diffaugment synthetic", random))
-        terms = {"adversarial": discriminator_loss(real_scores, synthetic_scores)}
+        # Losses in float32: bfloat16 cannot tell apart values near 1 that differ by less than 0.4 %.
+        terms = {"adversarial": discriminator_loss(real_scores.float(), synthetic_scores.float())}
         if penalise:
             terms["r1"] = self.config.r1_weight * self.config.r1_interval * r1_penalty(real, real_scores)
         return terms

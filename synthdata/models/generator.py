@@ -3,13 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from synthdata.rng import BatchRandom
 
 Member = Literal["a", "b"]
+GeneratorKind = Literal["gan", "diffusion"]
 
 
 class Generator(nn.Module, ABC):
@@ -19,11 +20,15 @@ class Generator(nn.Module, ABC):
     image of each positive pair. Images are float (N, C, H, W) in [−1, 1].
 
     Attributes:
+        kind: which implementation it is, as configurations name it.
+        betas: of Adam, as suits its training.
         latent_shape: shape of one latent.
         image_size: height and width of the images, in pixels.
         channels: channels of the images.
     """
 
+    kind: ClassVar[GeneratorKind]
+    betas: ClassVar[tuple[float, float]]
     latent_shape: tuple[int, ...]
     image_size: int
     channels: int
@@ -38,6 +43,10 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def realism(self, images: Tensor) -> Tensor:
         """Scores (N,) of images: higher is more real, comparable within a run only."""
+
+    @abstractmethod
+    def pretraining_loss(self, real: Tensor, random: BatchRandom) -> Tensor:
+        """Scalar that pre-training minimises to make images like real ones, until ``begin_tuning``."""
 
     @abstractmethod
     def realism_loss(self, member: Member, images: Tensor, real: Tensor, random: BatchRandom) -> Tensor:

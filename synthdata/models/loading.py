@@ -1,25 +1,31 @@
 """Opening saved generators, from a folder or the Hub, safetensors only."""
 
 import json
+import textwrap
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from synthdata.errors import FailureError, MisuseError
+from synthdata.models.diffusion import Diffusion, DiffusionConfig
 from synthdata.models.gan import GAN, GANConfig, GANPipeline
 from synthdata.models.generator import Generator
 
 _PARTS = ("generator", "partner", "discriminator")
 
 
-def load_generator(source: str | Path, gan: GANConfig | None = None) -> Generator:
+def load_generator(
+    source: str | Path, gan: GANConfig | None = None, diffusion: DiffusionConfig | None = None
+) -> Generator:
     """The generator saved in a pipeline folder or a Hub repository, ready to sample or to train on.
 
     Args:
-        source: a folder with model_index.json, such as a run's ``generator/``, or ``owner/name`` on the Hub.
+        source: a folder with model_index.json, such as a run's ``generator/`` or any unconditional pipeline of
+            diffusers whose denoiser is a ``UNet2DModel``, or ``owner/name`` on the Hub.
         gan: regularisation for further training of a GAN; its architecture is the saved one.
+        diffusion: likewise sampling and tuning of a diffusion model; as saved, or the defaults, if not given.
 
     Raises:
         MisuseError: if there is no pipeline there, or not one that this package can train, or its weights are pickles.
@@ -28,10 +34,19 @@ def load_generator(source: str | Path, gan: GANConfig | None = None) -> Generato
     folder = _local_folder(str(source))
     index = folder / "model_index.json"
     if not index.is_file():
-        raise MisuseError(f"{source} holds no model_index.json: name the generator/ folder of a finished run")
-    kind = json.loads(index.read_text()).get("_class_name")
-    if kind != "GANPipeline":
-        raise MisuseError(f"{source} holds a {kind}, which is not supported: a GANPipeline is")
+        raise MisuseError(
+            f"{source} holds no model_index.json: name a diffusers pipeline, such as the generator/ of a finished run"
+        )
+    try:
+        if json.loads(index.read_text()).get("_class_name") == "GANPipeline":
+            return _load_gan(folder, str(source), gan)
+        return Diffusion.from_folder(folder, str(source), diffusion)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+        reason = textwrap.shorten(str(error), 160)
+        raise MisuseError(f"{source} cannot be loaded ({reason}): restore its files or train again") from error
+
+
+def _load_gan(folder: Path, source: str, gan: GANConfig | None) -> GAN:
     weights = {part: folder / part / "diffusion_pytorch_model.safetensors" for part in _PARTS}
     for part, path in weights.items():
         if not path.is_file():

@@ -2,18 +2,24 @@
 
 from synthdata.objectives.contrastive import nt_xent
 from synthdata.objectives.gather import all_gather_with_gradient
+from synthdata.objectives.hard_negatives import debiased_nt_xent, hard_negative_nt_xent
 from synthdata.objectives.hardness import bounded_hardness, hardness
+from synthdata.objectives.info_nce import batch_info_nce, queue_info_nce
 from synthdata.objectives.realism import discriminator_loss, generator_loss, r1_penalty
 from synthdata.objectives.similarity import pair_similarity, similarity_loss, similarity_target
 
 __all__ = [
     "all_gather_with_gradient",
+    "batch_info_nce",
     "bounded_hardness",
+    "debiased_nt_xent",
     "discriminator_loss",
     "generator_loss",
+    "hard_negative_nt_xent",
     "hardness",
     "nt_xent",
     "pair_similarity",
+    "queue_info_nce",
     "r1_penalty",
     "similarity_loss",
     "similarity_target",

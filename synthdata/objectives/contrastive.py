@@ -27,6 +27,20 @@ def nt_xent(view_1: Tensor, view_2: Tensor, temperature: float) -> Tensor:
         >>> z = torch.nn.functional.normalize(torch.randn(2, 8, 16), dim=-1)
         >>> loss = nt_xent(z[0], z[1], temperature=0.5)
     """
+    logits, positives = anchor_logits(view_1, view_2, temperature)
+    return F.cross_entropy(logits, positives)
+
+
+def anchor_logits(view_1: Tensor, view_2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Similarities of this process's 2N anchors with the embeddings of all processes, over the temperature.
+
+    Args:
+        view_1: (N, D) unit-norm embeddings; likewise ``view_2``, as in ``nt_xent``.
+
+    Returns:
+        (2N, 2M) logits, M being the pairs of all processes, with −inf where an anchor meets itself; and the (2N,)
+        columns of the anchors' positives.
+    """
     local = view_1.shape[0]
     rank = dist.get_rank() if dist.is_initialized() else 0
     all_1, all_2 = all_gather_with_gradient(view_1), all_gather_with_gradient(view_2)
@@ -36,5 +50,4 @@ def nt_xent(view_1: Tensor, view_2: Tensor, temperature: float) -> Tensor:
     own_column = torch.cat([rows, rows + total])
     positive_column = torch.cat([rows + total, rows])
     logits = torch.cat([view_1, view_2]) @ torch.cat([all_1, all_2]).T / temperature
-    logits = logits.scatter(1, own_column[:, None], float("-inf"))
-    return F.cross_entropy(logits, positive_column)
+    return logits.scatter(1, own_column[:, None], float("-inf")), positive_column

@@ -1,5 +1,6 @@
 """The card of a dataset: README.md, with the header that ``load_dataset`` and the Hub read, and its pictures."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,20 @@ def _header(manifest: dict[str, Any], source: dict[str, Any]) -> DatasetCardData
         configs=[
             {
                 "config_name": kind,
+                # `datasets` caches a local dataset by its folder's name and this header: with no trace of the content
+                # it would go on serving the rows of another dataset that once had the same name.
+                "description": f"{kind}, shards {_digest(kind, manifest)}",
                 "data_files": [{"split": "train", "path": f"data/{kind}/*.{_SUFFIXES[settings['format']]}"}],
             }
             for kind in manifest["kinds"]
         ],
     )
+
+
+def _digest(kind: str, manifest: dict[str, Any]) -> str:
+    """What tells the content of one kind's shards from any other."""
+    hashes = "".join(shard["sha256"] for shard in manifest["shards"] if shard["kind"] == kind)
+    return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
 
 def _images(manifest: dict[str, Any]) -> dict[str, Any]:

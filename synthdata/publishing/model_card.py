@@ -1,15 +1,15 @@
 """The cards of a run's encoder and generator: a README.md in each folder, from what the run left on the disk."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
-from synthdata.errors import FailureError, MisuseError
+from synthdata.errors import FailureError
 from synthdata.publishing.rendering import render
 from synthdata.publishing.sources import describe_source, without_folders
+from synthdata.run_files import read_run_file
 
 _SCORES = {"linear_top1": "linear probe", "knn_top1": "k-NN"}
 _LOW_LABELS = "linear_{}_labels_top1"
@@ -25,14 +25,14 @@ def write_model_card(run: Path) -> None:
         MisuseError: the run is not finished, or its files are damaged.
         FailureError: a card cannot be written.
     """
-    config, report = _read(run / "config.yaml"), _read(run / "report.json")
+    config, report = read_run_file(run / "config.yaml"), read_run_file(run / "report.json")
     facts: dict[str, Any] = {
         "report": report,
         "config": _shareable(config),
         "yaml": yaml.safe_dump(_shareable(config), sort_keys=False).strip(),
         "source": describe_source(config["data"]["source"]),
     }
-    encoder = _read(run / "encoder" / "config.json")
+    encoder = read_run_file(run / "encoder" / "config.json")
     header = ModelCardData(
         library_name="synthdata",
         pipeline_tag="image-feature-extraction",
@@ -45,15 +45,26 @@ def write_model_card(run: Path) -> None:
 
 
 def _write_generator_card(folder: Path, facts: dict[str, Any]) -> None:
-    index = _read(folder / "model_index.json")
+    index = read_run_file(folder / "model_index.json")
     header = ModelCardData(
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",
         tags=["contrastive-learning", "synthetic"],
         datasets=_datasets(facts["source"]),
     )
-    network = _read(folder / "generator" / "config.json") if "generator" in index else {}
-    _write(folder, render("generator.md", header, pipeline=index["_class_name"], network=network, **facts))
+    network, settings = _images_of(folder, index), folder / "synthdata.json"
+    steps = read_run_file(settings)["sampling_steps"] if settings.is_file() else None
+    _write(folder, render("generator.md", header, pipeline=index["_class_name"], network=network, steps=steps, **facts))
+
+
+def _images_of(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
+    """The size and the channels of a generator's images, in pixels; empty where a decoder comes between."""
+    if "generator" in index:
+        return read_run_file(folder / "generator" / "config.json")
+    if "vqvae" in index:
+        return {}
+    unet = read_run_file(folder / "unet" / "config.json")
+    return {"image_size": unet["sample_size"], "channels": unet["out_channels"]}
 
 
 def _datasets(source: dict[str, Any]) -> list[str] | None:
@@ -79,20 +90,6 @@ def _shareable(config: dict[str, Any]) -> dict[str, Any]:
     if (config.get("emission") or {}).get("output"):
         shared["emission"] = {name: value for name, value in config["emission"].items() if name != "output"}
     return shared
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON or YAML file, which is read alike."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except FileNotFoundError as error:
-        raise MisuseError(f"{path.parent} holds no {path.name}: name the directory of a finished run") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise MisuseError(f"{path} cannot be read ({error}): restore it or train again") from error
-    if not isinstance(content, dict):
-        raise MisuseError(f"{path} is damaged (no keys in it): restore it or train again")
-    return content
 
 
 def _write(folder: Path, content: str) -> None:

@@ -1,10 +1,21 @@
 """What a training run can be told, with the default of everything."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from synthdata.data import DataConfig
-from synthdata.models import EncoderConfig, GANConfig
+from synthdata.models import DiffusionConfig, EncoderConfig, GANConfig, GeneratorKind
+from synthdata.ranges import (
+    Cosine,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PartialShare,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    Seed,
+    UnitInterval,
+)
 from synthdata.views import ViewConfig
 
 Arm = Literal["real", "inflate", "hard", "pairs", "both"]
@@ -24,19 +35,21 @@ class TrainConfig:
         temperature: divisor of the cosine similarities in NT-Xent.
         accumulation: micro-batches whose gradients are averaged into one step; each holds batch_size anchors.
         mixed_precision: "bf16" runs the networks in bfloat16.
+        compile: run the networks through torch.compile: minutes at the start, for faster steps. Needs a C++ compiler.
         log_every: steps between two lines of metrics.jsonl.
     """
 
-    steps: int = 1000
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    warmup: float = 0.05
-    weight_decay: float = 1e-4
+    steps: PositiveInt = 1000
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 2e-3
+    warmup: PartialShare = 0.05
+    weight_decay: NonNegativeFloat = 1e-4
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    temperature: float = 0.2
-    accumulation: int = 1
+    temperature: PositiveFloat = 0.2
+    accumulation: PositiveInt = 1
     mixed_precision: Literal["no", "bf16"] = "no"
-    log_every: int = 10
+    compile: bool = False
+    log_every: PositiveInt = 10
 
 
 @dataclass
@@ -45,7 +58,8 @@ class GeneratorConfig:
 
     Attributes:
         kind: the kind of generator.
-        pretrained: a saved generator to start from, a folder or OWNER/NAME on the Hub; pre-training is then skipped.
+        pretrained: a generator to start from, a folder or OWNER/NAME on the Hub: of another run or, for diffusion, any
+            unconditional diffusers pipeline; pre-training is then skipped.
         pretrain_steps: generator steps before the encoder's training begins; twice train.steps if not given.
         batch_size: generated images of one generator step, over all processes.
         learning_rate: of the pre-training, for generator and discriminator.
@@ -53,16 +67,18 @@ class GeneratorConfig:
         average_half_life: images after which a weight's share in the moving average has halved; at most a tenth of
             the images of the phase so far.
         gan: architecture and regularisation of the GAN.
+        diffusion: sampling, tuning and architecture of the diffusion model.
     """
 
-    kind: Literal["gan"] = "gan"
+    kind: GeneratorKind = "gan"
     pretrained: str | None = None
-    pretrain_steps: int | None = None
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    tuning_learning_rate: float = 5e-4
-    average_half_life: float = 10_000
+    pretrain_steps: NonNegativeInt | None = None
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 1e-3
+    tuning_learning_rate: PositiveFloat = 5e-4
+    average_half_life: PositiveFloat = 10_000
     gan: GANConfig = field(default_factory=GANConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
 
 @dataclass
@@ -82,16 +98,16 @@ class SyntheticConfig:
         final_similarity: target at its end.
     """
 
-    share: float = 0.25
-    start: float = 0.1
-    generator_every: int = 4
-    hardness_weight: float = 0.2
-    hardness_warmup: float = 0.2
-    hardness_ceiling: float = 0.95
-    realism_floor: float = 0.05
-    similarity_weight: float = 10.0
-    initial_similarity: float = 0.95
-    final_similarity: float = 0.7
+    share: PartialShare = 0.25
+    start: PartialShare = 0.1
+    generator_every: PositiveInt = 4
+    hardness_weight: NonNegativeFloat = 0.2
+    hardness_warmup: UnitInterval = 0.2
+    hardness_ceiling: UnitInterval = 0.95
+    realism_floor: UnitInterval = 0.05
+    similarity_weight: NonNegativeFloat = 10.0
+    initial_similarity: Cosine = 0.95
+    final_similarity: Cosine = 0.7
 
 
 @dataclass
@@ -103,8 +119,8 @@ class CheckpointConfig:
         keep: the number of checkpoints kept, the newest ones.
     """
 
-    every: int = 500
-    keep: int = 2
+    every: PositiveInt = 500
+    keep: PositiveInt = 2
 
 
 @dataclass
@@ -117,9 +133,24 @@ class EvaluationConfig:
         test: whether the test split is scored; false while settings are still being chosen.
     """
 
-    limit: int = 10_000
-    labels: list[int] = field(default_factory=lambda: [10, 100])
+    limit: PositiveInt = 10_000
+    labels: list[PositiveInt] = field(default_factory=lambda: [10, 100])
     test: bool = True
+
+
+@dataclass
+class JointEvaluationConfig(EvaluationConfig):
+    """The scores at the end of a joint training.
+
+    Attributes:
+        generated: generated images that are compared with the validation images.
+        inception: weights of Inception v3, for a Fréchet distance in its features: a file, or "auto" for the one that
+            torchmetrics keeps where it has fetched it before. Nothing is downloaded; without weights, or with null,
+            this distance is left out.
+    """
+
+    generated: Annotated[int, Range(2)] = 2000
+    inception: str | None = "auto"
 
 
 @dataclass
@@ -133,9 +164,9 @@ class FinalEmissionConfig:
         output: the dataset directory; out/<name of the run> if not given.
     """
 
-    hard: int = 0
-    pairs: int = 0
-    shard_size: int = 500
+    hard: NonNegativeInt = 0
+    pairs: NonNegativeInt = 0
+    shard_size: PositiveInt = 500
     output: str | None = None
 
 
@@ -158,7 +189,7 @@ class JointConfig:
     """
 
     arm: Arm = "both"
-    seed: int = 0
+    seed: Seed = 0
     output_dir: str = "runs/joint"
     resume: bool = False
     tracker: Literal["tensorboard"] | None = None
@@ -170,5 +201,5 @@ class JointConfig:
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    evaluation: JointEvaluationConfig = field(default_factory=JointEvaluationConfig)
     emission: FinalEmissionConfig = field(default_factory=FinalEmissionConfig)

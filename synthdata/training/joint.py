@@ -3,7 +3,8 @@
 Wu et al., "Synthetic Data Can Also Teach" (AAAI 2023, arXiv 2202.06464).
 """
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any
 
@@ -25,16 +26,18 @@ from synthdata.objectives import (
 from synthdata.rng import BatchRandom
 from synthdata.training.config import JointConfig
 from synthdata.training.optimisation import (
-    adversarial_optimizer,
+    adam,
     cosine_schedule,
     encoder_optimizer,
     frozen,
+    restore_layouts,
     step_optimizer,
 )
 from synthdata.training.plan import Plan
 from synthdata.views import RandomView
 
 Terms = dict[str, Tensor]
+Phase = Callable[[str], contextlib.AbstractContextManager[None]]
 
 
 class JointTraining:
@@ -49,6 +52,9 @@ class JointTraining:
         encoder: on the accelerator's device.
         generator: likewise; None for the arm without synthetic images.
         accelerator: device, processes and precision.
+
+    Attributes:
+        phase: entered with the name of each part of a step, for whoever wants to know where time goes.
     """
 
     def __init__(
@@ -61,14 +67,17 @@ class JointTraining:
     ) -> None:
         self.config, self.data, self.accelerator = config, data, accelerator
         self.encoder, self.generator = encoder, generator
+        self.phase: Phase = lambda name: contextlib.nullcontext()
         self.plan = Plan.of(config, accelerator.num_processes)
         self.real_view = RandomView(config.views, encoder.image_size, encoder.channels)
         self.synthetic_view = RandomView(config.synthetic_views, encoder.image_size, encoder.channels)
         train = config.train
         self.encoder_optimizer = encoder_optimizer(encoder, train.optimizer, train.learning_rate, train.weight_decay)
         rate = config.generator.learning_rate
-        self.generator_optimizer = adversarial_optimizer(generator.generator_parameters() if generator else [], rate)
-        self.critic_optimizer = adversarial_optimizer(generator.critic_parameters() if generator else [], rate)
+        self.generator_optimizer = self.critic_optimizer = None
+        if generator is not None:
+            self.generator_optimizer = adam(generator.generator_parameters(), rate, generator.betas)
+            self.critic_optimizer = adam(generator.critic_parameters(), rate, generator.betas)
         self.start_at(0)
 
     @property
@@ -107,17 +116,20 @@ class JointTraining:
         terms = self.encoder_step(step)
         if self.plan.tunes_generator_at(step):
             real = to_float(next(self.references))
-            terms |= self.critic_step(real, iteration, self.config.generator.tuning_learning_rate)
-            terms |= self.generator_step(real, iteration)
+            with self.phase("discriminator"):
+                terms |= self.critic_step(real, iteration, self.config.generator.tuning_learning_rate)
+            with self.phase("generator"):
+                terms |= self.generator_step(real, iteration)
         return terms
 
     def pretraining_step(self, iteration: int) -> Terms:
         """Critic and generator learn to make realistic images; the encoder does not take part."""
+        assert self.generator is not None
         real = to_float(next(self.references))
         rate = self.config.generator.learning_rate
         terms = self.critic_step(real, iteration, rate)
-        random = self._random(iteration)
-        _, loss = self._realism(real, "a", random)
+        with self.accelerator.autocast():
+            loss = self.generator.pretraining_loss(real, self._random(iteration))
         loss.backward()
         self._finish_generator_step(iteration, rate)
         return terms | {"realism_a": loss.detach()}
@@ -127,15 +139,20 @@ class JointTraining:
         plan, loss_sum = self.plan, torch.zeros((), device=self.accelerator.device)
         for micro in range(plan.accumulation):
             random = self._random(step * plan.accumulation + micro)
-            view_1, view_2 = self._views(step, to_float(next(self.anchors)), random)
-            with self.accelerator.autocast():
-                embeddings_1, embeddings_2 = self.encoder(torch.cat([view_1, view_2])).float().chunk(2)
-            loss = nt_xent(embeddings_1, embeddings_2, self.config.train.temperature) / plan.accumulation
-            loss.backward()
+            real = to_float(next(self.anchors))
+            with self.phase("views"):
+                view_1, view_2 = self._views(step, real, random)
+            with self.phase("encoder forward"):
+                with self.accelerator.autocast():
+                    embeddings_1, embeddings_2 = self.encoder(torch.cat([view_1, view_2])).float().chunk(2)
+                loss = nt_xent(embeddings_1, embeddings_2, self.config.train.temperature) / plan.accumulation
+            with self.phase("encoder backward"):
+                loss.backward()
             loss_sum += loss.detach()
         images = step * plan.accumulation * plan.batch
         factor = cosine_schedule(images, plan.images, self.config.train.warmup)
-        step_optimizer(self.encoder_optimizer, self.config.train.learning_rate * factor)
+        with self.phase("optimisers"):
+            step_optimizer(self.encoder_optimizer, self.config.train.learning_rate * factor)
         return {"contrastive": loss_sum}
 
     def critic_step(self, real: Tensor, iteration: int, rate: float) -> Terms:
@@ -155,7 +172,8 @@ class JointTraining:
         with self.accelerator.autocast():
             terms = self.generator.critic_loss(real, synthetic, random)
         torch.stack(list(terms.values())).sum().backward()
-        step_optimizer(self.critic_optimizer, rate)
+        with self.phase("optimisers"):
+            step_optimizer(self.critic_optimizer, rate)
         return {f"critic_{name}": term.detach() for name, term in terms.items()}
 
     def generator_step(self, real: Tensor, iteration: int) -> Terms:
@@ -192,6 +210,8 @@ class JointTraining:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+            if isinstance(part, torch.optim.Optimizer):
+                restore_layouts(part)
 
     def _parts(self) -> dict[str, Any]:
         parts = {
@@ -219,7 +239,7 @@ class JointTraining:
         anchors: dict[str, tuple[Tensor, Tensor]] = {}
         world = self.accelerator.num_processes
         hard, pairs = self.plan.hard_anchors // world, self.plan.pair_anchors // world
-        with self.accelerator.autocast():
+        with self.phase("synthetic images"), self.accelerator.autocast():
             if self.generator is not None and hard:
                 latents = random.latents("hard latents", hard, self.generator.latent_shape)
                 images = self.generator.sample(latents).float()
@@ -269,7 +289,8 @@ class JointTraining:
     def _finish_generator_step(self, iteration: int, rate: float) -> None:
         assert self.generator is not None
         assert self.generator_optimizer is not None
-        step_optimizer(self.generator_optimizer, rate)
+        with self.phase("optimisers"):
+            step_optimizer(self.generator_optimizer, rate)
         if self.critic_optimizer is not None:
             self.critic_optimizer.zero_grad(set_to_none=True)
         batch = self.plan.generator_batch

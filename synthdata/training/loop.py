@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from types import FrameType
 from typing import Any, Protocol
 
@@ -16,9 +16,12 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from synthdata.errors import FailureError
+from synthdata.errors import ECHO_SECONDS, FailureError, Interrupted
 from synthdata.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, tensors_of
+from synthdata.training.collective import largest_of_processes, on_main_process
 from synthdata.training.run_directory import RunDirectory, writing
+
+GO_ON = "add --resume true to the same command"
 
 
 class Training(Protocol):
@@ -46,20 +49,18 @@ class LoopSettings:
     checkpoint_every: iterations between two checkpoints.
     keep: checkpoints kept.
     observe: called after an iteration, on the first process, to draw samples of the state.
+    deadline: when to save and stop, in seconds of ``time.monotonic``; never if not given.
     """
 
     log_every: int
     checkpoint_every: int
     keep: int
     observe: Callable[[int], None]
+    deadline: float | None = None
 
 
-class Interrupted(Exception):  # noqa: N818
-    """The run was asked to stop, and its state is saved."""
-
-    def __init__(self, signal_number: int, checkpoint: Path) -> None:
-        super().__init__(f"stopped and saved as {checkpoint}; add --resume true to the same command to go on")
-        self.exit_code = 128 + signal_number
+class OutOfTime(Interrupted):
+    """The run met its deadline, and its state is saved."""
 
 
 def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, accelerator: Accelerator) -> float:
@@ -70,12 +71,13 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
 
     Raises:
         Interrupted: after SIGTERM or Ctrl-C; the state is saved.
+        OutOfTime: at the deadline, after the last iteration too; the state is saved.
         FailureError: if a term of a loss is not finite, or the disk is full.
     """
     start, log, seconds_before = _restore(training, run, accelerator)
     training.start_at(start)
     began = time.perf_counter()
-    stop = _StopSignals()
+    stop = _StopRequests(settings.deadline)
     with (
         stop,
         tqdm(
@@ -102,11 +104,12 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
                 seconds = seconds_before + time.perf_counter() - began
                 state = {"training": training.state_dict(), "recent": log.recent, "seconds": seconds}
                 _require_finite(state, iteration, run)
-                if accelerator.is_main_process:
-                    save_checkpoint(run.checkpoints, done, state, settings.keep)
-                accelerator.wait_for_everyone()
+                on_main_process(partial(save_checkpoint, run.checkpoints, done, state, settings.keep), accelerator)
+            saved = f"stopped and saved as {run.checkpoints / f'step-{done:09d}'}; {GO_ON} to go on"
+            if stopping and stop.received == _DEADLINE:
+                raise OutOfTime(stop.received, saved)
             if stopping and not last:
-                raise Interrupted(stop.received, run.checkpoints / f"step-{done:09d}")
+                raise Interrupted(stop.received, saved)
     return seconds_before + time.perf_counter() - began
 
 
@@ -175,14 +178,20 @@ class _Log:
         return {"phase": place["phase"], **terms}
 
 
-class _StopSignals:
-    """Turns SIGTERM and SIGINT into a request met between iterations; a second one is obeyed at once."""
+_DEADLINE = 1
+"""Stands for a deadline among the numbers of signals, and below those that are caught, which thus come first."""
 
-    def __init__(self) -> None:
+
+class _StopRequests:
+    """Turns a deadline, SIGTERM and SIGINT into a request met between iterations; a later signal is obeyed at once."""
+
+    def __init__(self, deadline: float | None) -> None:
         self.received = 0
+        self._deadline = math.inf if deadline is None else deadline
+        self._at = math.inf
         self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> "_StopSignals":
+    def __enter__(self) -> "_StopRequests":
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._receive)
         return self
@@ -193,19 +202,19 @@ class _StopSignals:
 
     def agreed(self, logged: bool) -> bool:
         """Whether to stop now; several processes ask each other, at logged iterations only."""
+        if time.monotonic() >= self._deadline:
+            self.received = max(self.received, _DEADLINE)
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return self.received > 0
         if not logged:
             return False
-        received = torch.tensor(self.received)
-        if dist.get_backend() == "nccl":
-            received = received.cuda()
-        dist.all_reduce(received, dist.ReduceOp.MAX)
-        self.received = int(received)
+        self.received = largest_of_processes(self.received)
         return self.received > 0
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        now = time.monotonic()
+        self._at = min(self._at, now)
+        if now - self._at > ECHO_SECONDS:
             signal.signal(number, self._previous[number])
             signal.raise_signal(number)
         self.received = number

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 
 def cosine_schedule(images: int, total: int, warmup: float) -> float:
@@ -25,18 +25,21 @@ def cosine_schedule(images: int, total: int, warmup: float) -> float:
 
 def encoder_optimizer(module: nn.Module, kind: str, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
     """The encoder's optimiser: "adamw", or "sgd" with momentum 0.9; biases and norms are not decayed."""
-    decayed = [parameter for parameter in module.parameters() if parameter.ndim > 1]
-    free = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in trained if parameter.ndim > 1]
+    free = [parameter for parameter in trained if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
     if kind == "adamw":
         return torch.optim.AdamW(groups, learning_rate, fused=True)
     return torch.optim.SGD(groups, learning_rate, momentum=0.9, fused=True)
 
 
-def adversarial_optimizer(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer | None:
-    """Adam with the momentum-free betas of StyleGAN2; None where there is nothing to train."""
+def adam(
+    parameters: Iterable[nn.Parameter], learning_rate: float, betas: tuple[float, float]
+) -> torch.optim.Optimizer | None:
+    """The optimiser of a generator or its critic; None where there is nothing to train."""
     trained = list(parameters)
-    return torch.optim.Adam(trained, learning_rate, betas=(0.0, 0.99), fused=True) if trained else None
+    return torch.optim.Adam(trained, learning_rate, betas, fused=True) if trained else None
 
 
 def step_optimizer(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
@@ -53,6 +56,14 @@ def step_optimizer(optimizer: torch.optim.Optimizer, learning_rate: float) -> No
             gradient.copy_(mean.view_as(gradient))
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+
+
+def restore_layouts(optimizer: torch.optim.Optimizer) -> None:
+    """Give loaded state the memory order of its parameters: fused steps pair their elements as they lie in memory."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 @contextlib.contextmanager

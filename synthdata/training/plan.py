@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from synthdata.errors import MisuseError
+from synthdata.ranges import check_ranges
 from synthdata.training.config import JointConfig
 
 
@@ -48,21 +49,7 @@ class Plan:
             MisuseError: if a batch does not divide evenly over the processes, or a number is out of range.
         """
         train, synthetic, generator = config.train, config.synthetic, config.generator
-        for name, value in (
-            ("train.steps", train.steps),
-            ("train.batch_size", train.batch_size),
-            ("train.accumulation", train.accumulation),
-            ("train.log_every", train.log_every),
-            ("generator.batch_size", generator.batch_size),
-            ("synthetic.generator_every", synthetic.generator_every),
-            ("checkpoint.every", config.checkpoint.every),
-            ("checkpoint.keep", config.checkpoint.keep),
-        ):
-            if value < 1:
-                raise MisuseError(f"{name} is {value}: it must be at least 1")
-        for name, share in (("synthetic.share", synthetic.share), ("synthetic.start", synthetic.start)):
-            if not 0 <= share < 1:
-                raise MisuseError(f"{name} is {share}: it is a share of the whole, at least 0 and less than 1")
+        check_ranges(config)
         anchors = 0 if config.arm == "real" else _multiple(train.batch_size * synthetic.share, world_size)
         pair_anchors = {"pairs": anchors, "both": _multiple(anchors / 2, world_size)}.get(config.arm, 0)
         for name, batch in (("train.batch_size", train.batch_size), ("generator.batch_size", generator.batch_size)):

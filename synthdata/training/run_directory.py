@@ -13,6 +13,7 @@ import yaml
 from safetensors import SafetensorError
 
 from synthdata.errors import FailureError, MisuseError
+from synthdata.run_files import read_run_file
 
 
 class RunDirectory:
@@ -70,7 +71,7 @@ class RunDirectory:
             os.replace(aside, folder)
 
     def _check_same(self, settings: dict[str, Any]) -> None:
-        before, now = flatten(yaml.safe_load(self.config.read_text())), flatten(settings)
+        before, now = flatten(read_run_file(self.config)), flatten(settings)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed:
             key = changed[0]

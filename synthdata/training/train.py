@@ -1,10 +1,6 @@
 """One joint training from its configuration to a complete run directory."""
 
-import importlib.metadata
-import json
-import platform
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,24 +9,29 @@ from accelerate.utils import set_seed
 
 from synthdata.data import RealData, load_images, to_float
 from synthdata.errors import MisuseError
-from synthdata.evaluation import extract_features, frechet_distance, score_encoder
-from synthdata.models import GAN, Encoder, Generator, load_generator, synchronise_batch_norm
+from synthdata.evaluation import find_inception_weights, score_encoder
+from synthdata.models import GAN, Diffusion, Encoder, Generator, load_generator, synchronise_batch_norm
 from synthdata.objectives import pair_similarity
 from synthdata.rng import latents_at
-from synthdata.training.config import JointConfig
-from synthdata.training.figures import Panel, save_curves, save_grid
+from synthdata.training.acceleration import compile_networks, to_device
+from synthdata.training.collective import local_main_process_first
+from synthdata.training.config import GeneratorConfig, JointConfig
+from synthdata.training.execution import build_encoder, execute, finished_report, start_accelerator
+from synthdata.training.fidelity import generated_distances
+from synthdata.training.figures import Panel, save_grid
 from synthdata.training.joint import JointTraining
-from synthdata.training.loop import LoopSettings, run_loop
 from synthdata.training.run_directory import RunDirectory, writing
 
 GRID_IMAGES = 24
 GRIDS = 4
-FRECHET_IMAGES = 2000
-LIBRARIES = ("synthdata", "torch", "torchvision", "diffusers", "accelerate", "datasets", "numpy", "scikit-learn")
 
 
-def train_joint(config: JointConfig) -> dict[str, Any]:
+def train_joint(config: JointConfig, data: RealData | None = None, deadline: float | None = None) -> dict[str, Any]:
     """Train, save encoder and generator, score them, and write the report.
+
+    Args:
+        data: what ``config.data`` names, where it is loaded already.
+        deadline: when to save and stop, in seconds of ``time.monotonic``.
 
     Returns:
         The content of report.json.
@@ -38,45 +39,44 @@ def train_joint(config: JointConfig) -> dict[str, Any]:
     Raises:
         MisuseError: if the configuration, the data or the run directory do not fit.
         FailureError: if a loss is not finite or the disk fails.
-        Interrupted: after SIGTERM or Ctrl-C.
+        Interrupted: after SIGTERM or Ctrl-C, or at the deadline.
     """
-    run = RunDirectory(Path(config.output_dir))
-    accelerator = Accelerator(
-        cpu=not torch.accelerator.is_available(),  # without it, processes that torchrun starts on CPUs run apart
-        mixed_precision=config.train.mixed_precision,
-        log_with=config.tracker,
-        project_dir=config.output_dir,
-    )
-    with accelerator.local_main_process_first():
-        data = load_images(config.data)
+    find_inception_weights(config.evaluation.inception)  # what is missing is told before training, not after it
+    accelerator = start_accelerator(config)
+    if data is None:
+        with local_main_process_first(accelerator):
+            data = load_images(config.data)
     config = replace(config, data=replace(config.data, image_size=data.train.image_size))
-    if config.resume and run.report.exists():
-        run.open(config, resume=True)
-        return json.loads(run.report.read_text()) if accelerator.is_main_process else {}
+    if (report := finished_report(config, accelerator)) is not None:
+        return report
+    training = build_training(config, data, accelerator)
+    return execute(
+        training,
+        config,
+        accelerator,
+        finish=lambda run: _finish(training, run),
+        observe=lambda run, done: _observe(training, run, done),
+        deadline=deadline,
+    )
+
+
+def build_training(config: JointConfig, data: RealData, accelerator: Accelerator) -> JointTraining:
+    """A training at its first iteration, on the accelerator's device.
+
+    Raises:
+        MisuseError: if the configuration does not fit the data, or asks for compilation where there is none.
+    """
     set_seed(config.seed)
     encoder, generator = build_models(config, data)
     device = accelerator.device
-    synchronise_batch_norm(encoder.to(device), device)
-    training = JointTraining(config, data, encoder, generator and generator.to(device), accelerator)
-    if accelerator.is_main_process:
-        run.open(config, config.resume)
-    accelerator.wait_for_everyone()
-    if config.tracker:
-        accelerator.init_trackers("synthdata")
-
-    settings = LoopSettings(
-        log_every=config.train.log_every,
-        checkpoint_every=config.checkpoint.every,
-        keep=config.checkpoint.keep,
-        observe=lambda done: _observe(training, run, done),
-    )
-    seconds = run_loop(training, run, settings, accelerator)
-    report: dict[str, Any] = {}
-    if accelerator.is_main_process:
-        report = _finish(config, training, run, seconds)
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    return report
+    for network in (encoder, generator):
+        if network is not None:
+            to_device(network, device)
+    synchronise_batch_norm(encoder, device)
+    training = JointTraining(config, data, encoder, generator, accelerator)
+    if config.train.compile:
+        compile_networks(encoder, generator, device)
+    return training
 
 
 def build_models(config: JointConfig, data: RealData) -> tuple[Encoder, Generator | None]:
@@ -86,25 +86,30 @@ def build_models(config: JointConfig, data: RealData) -> tuple[Encoder, Generato
         MisuseError: if a pre-trained generator does not fit the data.
     """
     size = data.train.image_size
-    encoder = Encoder(
-        config.encoder.backbone,
-        size,
-        data.channels,
-        width=config.encoder.width,
-        hidden_dim=config.encoder.hidden_dim,
-        projection_dim=config.encoder.projection_dim,
-    )
+    encoder = build_encoder(config.encoder, size, data.channels)
     if config.arm == "real":
         return encoder, None
     if config.generator.pretrained is None:
-        return encoder, GAN(config.generator.gan, size, data.channels)
-    generator = load_generator(config.generator.pretrained, config.generator.gan)
+        return encoder, new_generator(config.generator, size, data.channels)
+    generator = load_generator(config.generator.pretrained, config.generator.gan, config.generator.diffusion)
+    if generator.kind != config.generator.kind:
+        raise MisuseError(
+            f"{config.generator.pretrained} holds a generator of kind {generator.kind}: set generator.kind to it, or"
+            f" name one of kind {config.generator.kind}"
+        )
     if (generator.image_size, generator.channels) != (size, data.channels):
         raise MisuseError(
             f"{config.generator.pretrained} makes {generator.image_size}-px images of {generator.channels} channels,"
             f" the data has {size} px and {data.channels} channels: set data.image_size, or choose another generator"
         )
     return encoder, generator
+
+
+def new_generator(config: GeneratorConfig, image_size: int, channels: int) -> Generator:
+    """A generator that knows nothing yet."""
+    if config.kind == "diffusion":
+        return Diffusion.untrained(config.diffusion, image_size, channels)
+    return GAN(config.gan, image_size, channels)
 
 
 def _observe(training: JointTraining, run: RunDirectory, done: int) -> None:
@@ -142,63 +147,20 @@ def _panels(training: JointTraining) -> list[Panel]:
     return panels
 
 
-def _finish(config: JointConfig, training: JointTraining, run: RunDirectory, seconds: float) -> dict[str, Any]:
-    """Save what the run made, and score it."""
-    encoder, generator, plan = training.encoder, training.generator, training.plan
-    device = training.accelerator.device
+def _finish(training: JointTraining, run: RunDirectory) -> dict[str, Any]:
+    """Save what the run made, and score it; returns what the report says of it."""
+    config, encoder, generator = training.config, training.encoder, training.generator
     run.replace_folder(run.encoder, encoder.save_pretrained)
     if generator is not None:
         run.replace_folder(run.generator, generator.save_pretrained)
-    with writing(run.path / "curves"):
-        save_curves(run.metrics, run.path / "curves")
-    scores: dict[str, Any] = dict(
-        score_encoder(
-            encoder,
-            training.data,
-            device,
-            config.evaluation.limit,
-            config.evaluation.labels,
-            config.evaluation.test,
-        )
-    )
+    settings, device = config.evaluation, training.accelerator.device
+    scores = score_encoder(encoder, training.data, device, settings.limit, settings.labels, settings.test)
     if generator is not None:
-        scores["frechet_distance"] = round(_generated_distance(training), 4)
-    report = {
+        scores |= generated_distances(training, generator)
+    return {
         "arm": config.arm,
         "seed": config.seed,
-        "steps": plan.steps,
-        "images_seen": plan.images,
+        "steps": training.plan.steps,
+        "images_seen": training.plan.images,
         **scores,
-        "wall_seconds": round(seconds, 1),
-        "images_per_second": round(plan.images / seconds, 1),
-        "versions": {"python": platform.python_version()} | _library_versions(),
-        "device": _device_name(device),
-        "processes": training.accelerator.num_processes,
     }
-    run.write_json(run.report, report)
-    return report
-
-
-def _library_versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type} ({torch.get_num_threads()} threads)"
-
-
-@torch.no_grad()
-def _generated_distance(training: JointTraining) -> float:
-    """Fréchet distance of generated to validation images, in the encoder's own feature space."""
-    encoder, generator, device = training.encoder, training.generator, training.accelerator.device
-    assert generator is not None
-    real = extract_features(encoder, training.data.validation, device)
-    encoder.eval()
-    features = []
-    for indices in torch.arange(FRECHET_IMAGES).split(250):
-        latents = latents_at(training.config.seed, indices, generator.latent_shape).to(device)
-        features.append(encoder.features(generator.sample(latents, averaged=True)).float().cpu())
-    encoder.train()
-    return frechet_distance(torch.cat(features), real)

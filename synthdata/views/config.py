@@ -1,9 +1,11 @@
 """How strong the views of the contrastive step are."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
-from synthdata.errors import MisuseError
+from synthdata.ranges import Increasing, PositiveFloat, Range, UnitInterval, check_ranges
+
+_AreaShare = Annotated[float, Range(0, 1, open_low=True)]
 
 
 @dataclass(frozen=True)
@@ -27,28 +29,20 @@ class ViewConfig:
         MisuseError: a value outside its range.
     """
 
-    crop_scale: tuple[float, float] = (0.08, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    flip_probability: float = 0.5
-    jitter_probability: float = 0.8
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    greyscale_probability: float = 0.2
-    blur_probability: float = 0.0
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    crop_scale: Annotated[tuple[_AreaShare, _AreaShare], Increasing()] = (0.08, 1.0)
+    crop_ratio: Annotated[tuple[PositiveFloat, PositiveFloat], Increasing()] = (3 / 4, 4 / 3)
+    flip_probability: UnitInterval = 0.5
+    jitter_probability: UnitInterval = 0.8
+    brightness: UnitInterval = 0.4
+    contrast: UnitInterval = 0.4
+    saturation: UnitInterval = 0.4
+    hue: Annotated[float, Range(0, 0.5)] = 0.1
+    greyscale_probability: UnitInterval = 0.2
+    blur_probability: UnitInterval = 0.0
+    blur_sigma: Annotated[tuple[PositiveFloat, PositiveFloat], Increasing()] = (0.1, 2.0)
 
     def __post_init__(self) -> None:
-        for name in ("flip_probability", "jitter_probability", "greyscale_probability", "blur_probability"):
-            _require_within(name, getattr(self, name), 0, 1)
-        for name in ("brightness", "contrast", "saturation"):
-            _require_within(name, getattr(self, name), 0, 1)
-        _require_within("hue", self.hue, 0, 0.5)
-        _require_increasing("crop_scale", self.crop_scale)
-        _require_within("crop_scale", self.crop_scale[1], 0, 1)
-        _require_increasing("crop_ratio", self.crop_ratio)
-        _require_increasing("blur_sigma", self.blur_sigma)
+        check_ranges(self)
 
     @classmethod
     def simclr(cls) -> Self:
@@ -59,13 +53,3 @@ class ViewConfig:
     def weak(cls) -> Self:
         """Larger crops and jitter half as often: generated data wants weaker views (AdaInf; Wang et al., ICLR 2024)."""
         return cls(crop_scale=(0.2, 1.0), jitter_probability=0.4)
-
-
-def _require_within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise MisuseError(f"view setting {name} is {value}; it must lie in [{low}, {high}]")
-
-
-def _require_increasing(name: str, bounds: tuple[float, float]) -> None:
-    if not 0 < bounds[0] <= bounds[1]:
-        raise MisuseError(f"view setting {name} is {list(bounds)}; it must be [low, high] with 0 < low <= high")

@@ -43,6 +43,18 @@ def test_one_channel_only_when_every_image_is_greyscale(make_folder, last: str, 
     assert data.train[0].shape == (channels, 8, 8)
 
 
+@pytest.mark.parametrize(("mode", "channels"), [("L", 3), ("RGB", 1)])
+def test_images_are_converted_to_the_channels_asked_for(make_folder, mode: str, channels: int):
+    folder = make_folder(FILES, mode=mode)
+    data = load(folder, channels=channels)
+    assert (data.channels, data.train[0].shape[0]) == (channels, channels)
+    file = folder / sorted(FILES)[int(data.train.source_indices[0])]
+    with Image.open(file) as image:
+        converted = np.asarray(image.convert("L" if channels == 1 else "RGB").resize((8, 8), Image.Resampling.BICUBIC))
+    found = data.train[0].permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(found - converted.reshape(8, 8, channels)).max() <= 1
+
+
 def test_a_few_bad_files_are_left_out_with_one_counted_warning(make_folder, encode_image, caplog):
     folder = make_folder(FILES)
     (folder / "a" / "00.png").write_text("text under a picture's name")

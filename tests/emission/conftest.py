@@ -34,10 +34,8 @@ def tiny_gan() -> GAN:
     return gan
 
 
-@pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a training run on 200 digits leaves behind, as far as emission reads it."""
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
+def write_run(folder: Path) -> Path:
+    """What a training run on 200 digits leaves behind, as far as emission reads it; returns ``folder``."""
     views = asdict(ViewConfig(crop_scale=(0.5, 1.0), flip_probability=0.0))
     config = {
         "data": asdict(DataConfig(limit=200)),
@@ -52,6 +50,12 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "encoder"
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of `write_run`."""
+    return write_run(tmp_path_factory.mktemp("runs") / "tiny")
 
 
 @pytest.fixture(scope="session")

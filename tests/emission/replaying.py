@@ -42,6 +42,9 @@ class ReplayingGenerator(Generator):
     def realism(self, images: Tensor) -> Tensor:
         return -images.square().mean((1, 2, 3))
 
+    def pretraining_loss(self, real: Tensor, random: BatchRandom) -> Tensor:
+        raise NotImplementedError
+
     def realism_loss(self, member: Member, images: Tensor, real: Tensor, random: BatchRandom) -> Tensor:
         raise NotImplementedError
 

@@ -89,7 +89,7 @@ def _of_unknown_settings(run: Path) -> None:
         (_of_another_size, "the Encoder takes 32 px"),
         (_of_another_kind, r"the GAN takes 16 px and 3 channel"),
         (_of_text, "encoder"),
-        (_of_no_mapping, r"config\.yaml is not the configuration of a run"),
+        (_of_no_mapping, r"config\.yaml is damaged"),
         (_of_unknown_settings, "section data"),
     ],
 )

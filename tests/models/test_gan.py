@@ -1,34 +1,19 @@
-import copy
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from small_generators import SMALL_GAN, scramble, small_gan
 from torch import Tensor
 
 from synthdata.errors import MisuseError
 from synthdata.models import GAN, GANConfig, GANPipeline, load_generator
 from synthdata.rng import BatchRandom, generator_at
 
-SMALL = GANConfig(latent_dim=8, width=4, max_width=8)
-
-
-def small_gan(image_size: int = 16, channels: int = 3, seed: int = 0) -> GAN:
-    torch.manual_seed(seed)
-    return GAN(SMALL, image_size, channels)
-
 
 def latents(count: int) -> Tensor:
-    return torch.randn(count, SMALL.latent_dim, generator=generator_at("latents"))
-
-
-def scramble(module: torch.nn.Module, purpose: str) -> None:
-    """Give every parameter a value of its own, so that no two networks agree by accident."""
-    generator = generator_at(purpose)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter += torch.randn(parameter.shape, generator=generator) * 0.1
+    return torch.randn(count, SMALL_GAN.latent_dim, generator=generator_at("latents"))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -45,27 +30,6 @@ def test_images_have_the_size_asked_for_and_lie_between_minus_one_and_one(image_
 def test_an_unsupported_size_is_named_with_the_supported_ones(image_size: int) -> None:
     with pytest.raises(MisuseError, match=f"16, 32, 64, 128.*not {image_size}"):
         small_gan(image_size)
-
-
-def test_an_image_depends_on_its_latent_and_not_on_its_batch() -> None:
-    gan, z = small_gan(), latents(6)
-    whole = gan.sample(z)
-    torch.testing.assert_close(gan.sample(z[2:3]), whole[2:3], atol=1e-5, rtol=0)
-    torch.testing.assert_close(gan.sample(z.flip(0)).flip(0), whole, atol=1e-5, rtol=0)
-
-
-def test_a_score_depends_on_its_image_and_not_on_its_batch() -> None:
-    gan = small_gan()
-    images = gan.sample(latents(6)).detach()
-    torch.testing.assert_close(gan.realism(images)[4:5], gan.realism(images[4:5]), atol=1e-5, rtol=0)
-
-
-def test_samples_carry_gradient_to_their_member_alone() -> None:
-    gan = small_gan()
-    gan.sample(latents(2), "b").sum().backward()
-    assert all(parameter.grad is None for parameter in gan.members["a"].parameters())
-    assert all(parameter.grad is not None for parameter in gan.members["b"].parameters())
-    assert not gan.sample(latents(2), averaged=True).requires_grad
 
 
 def test_realism_loss_trains_the_member_and_spares_the_discriminator() -> None:
@@ -87,31 +51,9 @@ def test_critic_loss_trains_the_discriminator_and_spares_the_members() -> None:
 
 def test_the_gradient_penalty_comes_every_r1_interval_steps() -> None:
     gan, real = small_gan(), torch.zeros(2, 3, 16, 16)
-    steps = [step for step in range(2 * SMALL.r1_interval) if "r1" in gan.critic_loss(real, real, BatchRandom(0, step))]
-    assert steps == [0, SMALL.r1_interval]
-
-
-def test_the_average_moves_towards_the_weights_by_one_minus_decay() -> None:
-    gan = small_gan()
-    scramble(gan.members, "trained")
-    before = copy.deepcopy(gan.averages.state_dict())
-    gan.update_average(decay=0.9)
-    for name, average in gan.averages.state_dict().items():
-        expected = 0.9 * before[name] + 0.1 * gan.members.state_dict()[name]
-        torch.testing.assert_close(average, expected)
-        assert not torch.equal(average, before[name])
-
-
-def test_tuning_begins_with_equal_members_that_share_no_weights() -> None:
-    gan, z = small_gan(), latents(3)
-    scramble(gan.members["a"], "trained")
-    gan.update_average(decay=0.5)
-    assert not torch.equal(gan.sample(z, "a"), gan.sample(z, "b"))
-    gan.begin_tuning()
-    assert torch.equal(gan.sample(z, "a"), gan.sample(z, "b"))
-    assert torch.equal(gan.sample(z, "a", averaged=True), gan.sample(z, "b", averaged=True))
-    scramble(gan.members["b"], "tuned")
-    assert not torch.equal(gan.sample(z, "a"), gan.sample(z, "b"))
+    every = range(2 * SMALL_GAN.r1_interval)
+    steps = [step for step in every if "r1" in gan.critic_loss(real, real, BatchRandom(0, step))]
+    assert steps == [0, SMALL_GAN.r1_interval]
 
 
 @pytest.fixture
@@ -138,24 +80,13 @@ def test_diffusers_loads_the_folder_and_samples_the_averages(saved: tuple[GAN, P
     assert isinstance(pipeline, GANPipeline)
     for member in ("a", "b"):
         images = pipeline(3, torch.Generator().manual_seed(5), member, output_type="pt").images
-        z = torch.randn(3, SMALL.latent_dim, generator=torch.Generator().manual_seed(5))
+        z = torch.randn(3, SMALL_GAN.latent_dim, generator=torch.Generator().manual_seed(5))
         torch.testing.assert_close(images, gan.sample(z, member, averaged=True) / 2 + 0.5)
 
 
 def test_the_pipeline_gives_pil_images(saved: tuple[GAN, Path]) -> None:
     images = DiffusionPipeline.from_pretrained(saved[1])(2, torch.Generator().manual_seed(0)).images
     assert [image.size for image in images] == [(16, 16), (16, 16)]
-
-
-def test_a_generator_survives_saving_and_loading(saved: tuple[GAN, Path]) -> None:
-    gan, folder = saved
-    loaded, z = load_generator(folder), latents(4)
-    for member in ("a", "b"):
-        images = gan.sample(z, member, averaged=True)
-        assert torch.equal(loaded.sample(z, member, averaged=True), images)
-        assert torch.equal(loaded.sample(z, member), images)
-        assert torch.equal(loaded.realism(images), gan.realism(images))
-    assert (loaded.latent_shape, loaded.image_size, loaded.channels) == ((8,), 16, 3)
 
 
 def test_loading_takes_regularisation_from_the_caller_and_architecture_from_the_folder(saved: tuple[GAN, Path]) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import load_dataset
 from huggingface_hub import DatasetCard
 from PIL import Image
 
 from synthdata.emission import read_manifest, verify_dataset
+from synthdata.emission.config import EmissionConfig
+from synthdata.emission.emit import emit
 from synthdata.publishing.card import write_dataset_card
 from synthdata.publishing.sources import describe_source
 
@@ -43,6 +46,18 @@ def test_every_snippet_of_a_parquet_dataset_runs(parquet_dataset: Path, run_snip
     assert "image_b" in whole
     assert len(stream.splitlines()) == 12
     assert "similarity" in table
+
+
+def test_load_dataset_tells_datasets_of_one_name_apart(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    hardness = []
+    for seed in (0, 1):
+        output = tmp_path / str(seed) / "same"
+        emit(EmissionConfig(str(finished_run), str(output), hard=4, seed=seed))
+        hardness.append([row["json"]["hardness"] for row in load_dataset(str(output), "hard", split="train")])
+    assert hardness[0] != hardness[1]
 
 
 def test_the_header_is_what_the_hub_reads(tar_dataset: Path):

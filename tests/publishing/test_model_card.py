@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from small_generators import small_diffusion, tuned
 
 from synthdata.errors import MisuseError
 from synthdata.publishing.model_card import write_model_card
@@ -86,3 +87,17 @@ def test_a_run_that_is_not_finished_is_misuse(finished_run: Path, tmp_path: Path
     (run / "report.json").unlink()
     with pytest.raises(MisuseError, match=r"report\.json"):
         write_model_card(run)
+
+
+def test_the_snippets_of_a_diffusion_model_run(finished_run: Path, run_snippets: RunSnippets, tmp_path: Path):
+    run = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    shutil.rmtree(run / "generator")
+    tuned(small_diffusion(channels=1)).save_pretrained(run / "generator")
+    write_model_card(run)
+    stock, pairs = run_snippets(run / "generator", run / "generator")
+    assert stock.splitlines()[-1] == "(16, 16)"
+    assert pairs.splitlines()[-1] == "torch.Size([16, 16]) torch.Size([16, 16])"
+    text = text_of(run, "generator")
+    assert "greyscale, 16 × 16 pixels" in text
+    assert "from diffusers import DDIMPipeline" in text
+    assert "None" not in text

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from synthdata.models import Encoder
 from synthdata.rng import generator_at
 from synthdata.training.optimisation import (
-    adversarial_optimizer,
+    adam,
     cosine_schedule,
     encoder_optimizer,
     frozen,
@@ -38,7 +38,7 @@ def test_norms_and_biases_are_not_decayed() -> None:
 
 
 def test_a_generator_without_critic_has_no_critic_optimizer() -> None:
-    assert adversarial_optimizer([], 0.1) is None
+    assert adam([], 0.1, (0.0, 0.99)) is None
 
 
 def step_towards_rows(rank: int, rows: Tensor) -> Tensor:

@@ -1,0 +1,44 @@
+"""Train an encoder on an emitted dataset, alone or beside real images, by any of nine contrastive methods.
+
+    accelerate launch recipes/contrast.py --shards out/digits --data.source digits --method simclr --output_dir runs/x
+    accelerate launch recipes/contrast.py --shards OWNER/NAME --method byol --output_dir runs/y      # synthetic only
+    accelerate launch recipes/contrast.py --shards out/digits --data.source digits --mix adainf --output_dir runs/z
+
+Methods: simclr, mocov2, mocov3, byol, simsiam, barlowtwins, vicreg, debiased, hard_negative. The losses of byol,
+simsiam, barlowtwins and vicreg are lightly's: pip install 'synthdata[contrast]'.
+
+What it does:
+
+- reads hard samples and positive pairs from a directory or the Hub, into memory or, larger ones, as they are needed;
+- mixes them with real images at --synthetic_share of the anchors, or as AdaInf does (--mix adainf);
+- saves and stops on Ctrl-C and SIGTERM; the same command with --resume true goes on;
+- trains on every process of the launcher, with the result of one process.
+
+Leaves a run directory: encoder/, curves/ (PNG), metrics.jsonl, report.json, config.yaml and checkpoints/. It ends with
+one line and exit code 2 for settings and images that do not fit, and 1 for a damaged shard (--on_corrupt skip leaves
+its rows out), a loss that is not finite, or a full disk.
+"""
+
+import sys
+from pathlib import Path
+
+from synthdata.configuration import parse
+from synthdata.errors import one_line_errors
+from synthdata.training import GO_ON, ContrastConfig, summarise, train_contrast
+
+DIGITS = Path(__file__).parent / "configs" / "contrast" / "digits.yaml"
+
+
+def main() -> None:
+    flags = " ".join(sys.argv[1:]).replace("=", " ")
+    # Crops and flips that suit photographs would turn one digit into another.
+    digits = "--data.source digits" in flags and "--config" not in flags
+    config = parse(ContrastConfig, __doc__ or "", default_file=DIGITS if digits else None)
+    report = train_contrast(config)
+    if report:
+        print(summarise(report, Path(config.output_dir)))
+
+
+if __name__ == "__main__":
+    with one_line_errors(GO_ON):
+        main()

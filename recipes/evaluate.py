@@ -1,0 +1,47 @@
+"""Score a saved encoder in the usual ways. Prints one JSON line.
+
+    accelerate launch recipes/evaluate.py --encoder runs/digits/encoder --data.source digits
+    accelerate launch recipes/evaluate.py --encoder runs/x/encoder --data.source parquet:PATH --transfer digits \\
+        --seeds 3 --output out/evaluation
+
+- frozen features: linear probe, k-NN, and the linear probe with 1 % and 10 % of the labels, over several draws of them;
+- fine-tuning of all weights with 10 % of the labels (--fine_tuning.steps 0 leaves it out);
+- alignment and uniformity of two random views;
+- transfer: linear probe and k-NN on other data, brought to the encoder's image size and channels.
+
+--output also writes evaluation.json and evaluation.md there. One process is enough; several compute the same.
+"""
+
+import json
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from synthdata.configuration import parse
+from synthdata.errors import one_line_errors
+from synthdata.evaluation.evaluate import EvaluateConfig, as_json, as_markdown, evaluate, open_subject
+from synthdata.training.collective import local_main_process_first
+from synthdata.training.run_directory import write_aside, writing
+
+
+def main() -> None:
+    config = parse(EvaluateConfig, __doc__ or "")
+    accelerator = Accelerator()
+    with local_main_process_first(accelerator):
+        subject = open_subject(config, accelerator.device)
+    evaluations = evaluate(subject, config, accelerator)
+    if not accelerator.is_main_process:
+        return
+    report = as_json(evaluations, config.encoder)
+    if config.output:
+        folder = Path(config.output)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_aside(folder / "evaluation.json", json.dumps(report, indent=2) + "\n")
+        write_aside(folder / "evaluation.md", as_markdown(evaluations, config.encoder))
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

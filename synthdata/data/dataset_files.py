@@ -1,0 +1,131 @@
+"""The files of an emitted dataset: in a directory, or in a repository of the Hub, fetched as they are needed."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from synthdata.errors import FailureError, MisuseError
+
+MANIFEST = "manifest.json"
+
+_REPOSITORY = re.compile(r"(?:hf://datasets/)?([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?/?")
+
+
+class MissingFileError(FailureError):
+    """A dataset lacks a file that its manifest names."""
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """One shard, as the manifest records it.
+
+    Attributes:
+        path: below the dataset, with forward slashes.
+        kind: "hard" or "pairs".
+        rows: number of rows.
+        sha256: of its bytes.
+    """
+
+    path: str
+    kind: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """Where the files of one dataset are.
+
+    Attributes:
+        source: as it was given.
+        folder: the dataset directory; None for a repository.
+        repository: OWNER/NAME; empty for a directory.
+        revision: branch or commit of the repository; None for its main branch.
+    """
+
+    source: str
+    folder: Path | None
+    repository: str = ""
+    revision: str | None = None
+
+    @classmethod
+    def of(cls, source: str) -> "DatasetFiles":
+        """The dataset in a directory, or in the repository ``OWNER/NAME`` or ``hf://datasets/OWNER/NAME[@REVISION]``.
+
+        Raises:
+            MisuseError: ``source`` is neither.
+        """
+        folder = Path(source).expanduser()
+        if folder.is_dir():
+            return cls(source, folder)
+        named = _REPOSITORY.fullmatch(source)
+        if named is None or source.startswith((".", "/", "~")):
+            raise MisuseError(
+                f"{source} is no folder: give a dataset directory, or a repository OWNER/NAME or hf://datasets/OWNER/NAME"
+            )
+        return cls(source, None, named[1], named[2])
+
+    def fetch(self, path: str) -> Path:
+        """The file ``path`` of the dataset on this machine; one of the Hub is downloaded to its cache first.
+
+        Raises:
+            MisuseError: the dataset cannot be found.
+            MissingFileError: it has no such file.
+            FailureError: the Hub does not answer.
+        """
+        found = self._locate(path)
+        if found is None:
+            raise MissingFileError(f"{self.source} has no {path}, which its {MANIFEST} names: copy or push it again")
+        return found
+
+    def shards(self) -> list[ShardFile]:
+        """The shards that the manifest names, in its order.
+
+        Raises:
+            MisuseError: there is no manifest: the dataset is not one that was emitted.
+            FailureError: the manifest is damaged.
+        """
+        manifest = self._manifest()
+        try:
+            return [
+                ShardFile(shard["path"], shard["kind"], shard["rows"], shard["sha256"]) for shard in manifest["shards"]
+            ]
+        except (KeyError, TypeError) as error:
+            raise FailureError(f"{MANIFEST} of {self.source} is damaged ({error!r}): restore it") from error
+
+    def _manifest(self) -> Any:
+        path = self._locate(MANIFEST)
+        if path is None:
+            raise MisuseError(f"{self.source} has no {MANIFEST}: name a finished dataset, as recipes/emit.py writes it")
+        try:
+            return json.loads(path.read_bytes())
+        except ValueError as error:
+            raise FailureError(f"{MANIFEST} of {self.source} is damaged ({error}): restore it") from error
+
+    def _locate(self, path: str) -> Path | None:
+        """The file on this machine; None if the dataset has none of this name."""
+        if self.folder is not None:
+            return self.folder / path if (self.folder / path).is_file() else None
+        try:
+            return Path(hf_hub_download(self.repository, path, repo_type="dataset", revision=self.revision))
+        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+            raise MisuseError(
+                f"{self.source} is neither a folder nor a dataset of the Hub that you can read: check the name, or log "
+                "in with hf auth login"
+            ) from error
+        except LocalEntryNotFoundError as error:
+            raise FailureError(f"{self.source}: the Hub does not answer; check the network and try again") from error
+        except EntryNotFoundError:
+            return None
+        except OSError as error:
+            raise FailureError(f"{self.source}: {path} cannot be fetched ({error}); try again") from error

@@ -1,0 +1,206 @@
+"""Ways of training side by side: tables, plots and the data efficiency, from the scores of finished runs."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from synthdata.evaluation.efficiency import Curve, data_efficiency, plot_curves
+from synthdata.evaluation.summary import Summary, markdown_table
+
+BASELINE = "real"
+"""The way of training that gains are differences to: real images alone."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One finished training.
+
+    Attributes:
+        way: name of the way of training.
+        images: real images that it was trained on.
+        seed: its seed.
+        scores: top-1 accuracy in percent by measure.
+    """
+
+    way: str
+    images: int
+    seed: int
+    scores: dict[str, float]
+
+
+class Comparison:
+    """Finished trainings of several ways, each over seeds and numbers of real images.
+
+    Args:
+        runs: the trainings, of which all have all measures.
+        measures: titles by the name of a measure.
+    """
+
+    def __init__(self, runs: Sequence[Trained], measures: Mapping[str, str]) -> None:
+        self.runs, self.measures = list(runs), dict(measures)
+        self.ways = list(dict.fromkeys(run.way for run in runs))
+
+    def scores(self, way: str, images: int, measure: str) -> dict[int, float]:
+        """Accuracy in percent by seed."""
+        return {run.seed: run.scores[measure] for run in self.runs if (run.way, run.images) == (way, images)}
+
+    def images(self, way: str) -> list[int]:
+        """Numbers of real images that this way was trained on, rising."""
+        return sorted({run.images for run in self.runs if run.way == way})
+
+    def gains(self, way: str, images: int, measure: str) -> list[float]:
+        """Differences to `BASELINE` of the same seed and number of images, in points.
+
+        A way without real images is compared with the baseline on most images.
+        """
+        baseline = self.scores(BASELINE, images or max(self.images(BASELINE), default=0), measure)
+        scores = self.scores(way, images, measure)
+        return [scores[seed] - baseline[seed] for seed in scores if seed in baseline]
+
+    def curve(self, way: str, measure: str) -> Curve:
+        """Accuracy against real images."""
+        images = [count for count in self.images(way) if count]
+        points = [Summary.of(list(self.scores(way, count, measure).values())) for count in images]
+        return Curve(way, images, [point.mean for point in points], [point.std for point in points])
+
+    def curves(self, measure: str) -> list[Curve]:
+        """The curves with more than one point, the baseline first; empty without a baseline of several points."""
+        curves = [self.curve(way, measure) for way in self.ways]
+        several = [curve for curve in curves if len(curve.images) > 1]
+        return several if any(curve.name == BASELINE for curve in several) else []
+
+    def factors(self, measure: str) -> dict[str, float | None]:
+        """How many times as many real images the baseline needs, by way of training; see `data_efficiency`."""
+        curves = {curve.name: curve for curve in self.curves(measure)}
+        return {way: data_efficiency(curves[BASELINE], curve) for way, curve in curves.items() if way != BASELINE}
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """All runs, their summaries and gains, and the data-efficiency factors."""
+    summaries = [
+        {
+            "way": way,
+            "real_images": images,
+            "scores": {
+                measure: Summary.of(list(comparison.scores(way, images, measure).values())).as_json()
+                for measure in comparison.measures
+            },
+            "gains": {
+                measure: Summary.of(gains).as_json()
+                for measure in comparison.measures
+                if way != BASELINE and (gains := comparison.gains(way, images, measure))
+            },
+        }
+        for way in comparison.ways
+        for images in comparison.images(way)
+    ]
+    runs = [
+        {"way": run.way, "real_images": run.images, "seed": run.seed, "scores": run.scores} for run in comparison.runs
+    ]
+    efficiency = {measure: comparison.factors(measure) for measure in comparison.measures}
+    return {"summaries": summaries, "data_efficiency": efficiency, "runs": runs}
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """The tables of scores, gains and factors, and the best dataset by each measure."""
+    titles = list(comparison.measures.values())
+    parts = [markdown_table(["trained on", "real images", "seeds", *titles], _score_rows(comparison))]
+    if gains := _gain_rows(comparison):
+        told = (
+            "Gain over `real` of the same seed in points, and in how many seeds it is positive (without real images:"
+            " over `real` on most images):"
+        )
+        parts.append(f"{told}\n\n{markdown_table(['trained on', 'real images', *titles], gains)}")
+    if factors := _factor_rows(comparison):
+        told = (
+            "Data efficiency: how many times as many real images `real` needs for the same accuracy (– where the curves"
+            " share no accuracy):"
+        )
+        parts.append(f"{told}\n\n{markdown_table(['trained on', *titles], factors)}")
+    return "\n".join([*parts, _best(comparison)])
+
+
+def save_plots(comparison: Comparison, folder: Path) -> list[Path]:
+    """Draw comparison.png, and efficiency-MEASURE.png where there are several numbers of images; returns the paths."""
+    paths = [folder / "comparison.png"]
+    plot_scores(comparison, paths[0])
+    for measure in comparison.measures:
+        if curves := comparison.curves(measure):
+            paths.append(folder / f"efficiency-{re.sub('_top1$', '', measure)}.png")
+            plot_curves(curves, paths[-1])
+    return paths
+
+
+def plot_scores(comparison: Comparison, path: Path) -> None:
+    """Draw mean, standard deviation and every seed of every way, on most real images, one panel for each measure."""
+    ways, measures = comparison.ways, comparison.measures
+    figure = Figure(figsize=(2 + 2.2 * len(measures), 1.3 + 0.4 * len(ways)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    for panel, (measure, title) in zip(panels, measures.items(), strict=True):
+        for row, way in enumerate(ways):
+            values = list(comparison.scores(way, max(comparison.images(way)), measure).values())
+            summary = Summary.of(values)
+            color = "0.4" if way == BASELINE else f"C{row % 10}"
+            panel.errorbar(summary.mean, row, xerr=summary.std, marker="o", capsize=3, color=color)
+            panel.plot(values, [row + 0.2] * len(values), "|", color=color, alpha=0.6)
+        panel.set(title=title, xlabel="top-1 accuracy, %", yticks=range(len(ways)), yticklabels=ways)
+        panel.grid(axis="x", alpha=0.3)
+    panels[0].invert_yaxis()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def _score_rows(comparison: Comparison) -> list[list[str]]:
+    rows = []
+    for way in comparison.ways:
+        for images in comparison.images(way):
+            scores = [list(comparison.scores(way, images, measure).values()) for measure in comparison.measures]
+            rows.append([way, f"{images:,}", str(len(scores[0])), *(str(Summary.of(values)) for values in scores)])
+    return rows
+
+
+def _gain_rows(comparison: Comparison) -> list[list[str]]:
+    rows = []
+    for way in comparison.ways:
+        for images in comparison.images(way):
+            gains = [comparison.gains(way, images, measure) for measure in comparison.measures]
+            if way != BASELINE and all(gains):
+                rows.append([way, f"{images:,}", *(_gain(values) for values in gains)])
+    return rows
+
+
+def _gain(values: list[float]) -> str:
+    sign = "+" if sum(values) > 0 else ""
+    return f"{sign}{Summary.of(values)} ({sum(value > 0 for value in values)} of {len(values)})"
+
+
+def _factor_rows(comparison: Comparison) -> list[list[str]]:
+    by_measure = [comparison.factors(measure) for measure in comparison.measures]
+    return [
+        [way, *(_factor(factors.get(way)) for factors in by_measure)]
+        for way in comparison.ways
+        if any(way in factors for factors in by_measure)
+    ]
+
+
+def _factor(factor: float | None) -> str:
+    return "–" if factor is None else f"{factor:.2f} ×"
+
+
+def _best(comparison: Comparison) -> str:
+    """One line for each measure: the best way of training on most real images."""
+    lines = []
+    for measure, title in comparison.measures.items():
+        summaries = {
+            way: Summary.of(list(comparison.scores(way, max(comparison.images(way)), measure).values()))
+            for way in comparison.ways
+        }
+        way = max(summaries, key=lambda way: summaries[way].mean)
+        lines.append(f"Best by {title}: {way}, {summaries[way]} %.\n")
+    return "".join(f"- {line}" for line in lines)

@@ -1,0 +1,93 @@
+"""What contrastive training on emitted datasets can be told, with the default of everything."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from synthdata.data import DataConfig
+from synthdata.data.pairs import Kinds, OnCorrupt
+from synthdata.models import EncoderConfig
+from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PartialShare, PositiveInt, Seed, UnitInterval
+from synthdata.training.config import CheckpointConfig, EvaluationConfig, TrainConfig
+from synthdata.views import ViewConfig
+
+Method = Literal["simclr", "mocov2", "mocov3", "byol", "simsiam", "barlowtwins", "vicreg", "debiased", "hard_negative"]
+Mix = Literal["ratio", "adainf"]
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """What the methods have beyond an encoder and a temperature.
+
+    Attributes:
+        momentum: share of the momentum encoder that a step keeps: constant for mocov2, rising from here to 1 over the
+            training for mocov3 and byol. Long trainings want it nearer to 1: 0.999 (MoCo), 0.996 (BYOL).
+        queue_size: keys of earlier batches that mocov2 has as negatives.
+        predictor_dim: hidden units of the predictor of mocov3, byol and simsiam.
+        class_prior: τ⁺ of debiased and hard_negative: the probability that a negative is of the anchor's own class.
+        concentration: β of hard_negative: how much harder negatives count more; 0 counts all alike.
+    """
+
+    momentum: UnitInterval = 0.99
+    queue_size: PositiveInt = 1024
+    predictor_dim: PositiveInt = 256
+    class_prior: PartialShare = 0.1
+    concentration: NonNegativeFloat = 0.5
+
+
+@dataclass
+class ContrastSettings:
+    """What contrastive trainings that are compared have in common.
+
+    Attributes:
+        kinds: which configs of an emitted dataset are read: hard, pairs, or all that it has.
+        on_corrupt: refuse a dataset with a damaged shard, or skip the shard.
+        resident_gib: synthetic images that take more memory than this are decoded as they are read, in GiB.
+        workers: processes that decode such images.
+        method: simclr (Chen et al. 2020), mocov2 (Chen et al. 2020), mocov3 (Chen et al. 2021), byol (Grill et al.
+            2020), simsiam (Chen & He 2021), barlowtwins (Zbontar et al. 2021), vicreg (Bardes et al. 2022), debiased
+            (Chuang et al. 2020) or hard_negative (Robinson et al. 2021).
+        method_settings: what the methods have beyond an encoder and a temperature.
+        synthetic_share: share of the anchors that is synthetic, where there are both.
+        tracker: also send the metrics to this tracker of Accelerate.
+        views: augmentation of real images.
+        synthetic_views: augmentation of synthetic images, weaker by default.
+        evaluation: the scores at the end.
+    """
+
+    kinds: Kinds = "all"
+    on_corrupt: OnCorrupt = "refuse"
+    resident_gib: NonNegativeFloat = 4.0
+    workers: NonNegativeInt = 2
+    method: Method = "simclr"
+    method_settings: MethodConfig = field(default_factory=MethodConfig)
+    synthetic_share: UnitInterval = 0.5
+    tracker: Literal["tensorboard"] | None = None
+    views: ViewConfig = field(default_factory=ViewConfig.simclr)
+    synthetic_views: ViewConfig = field(default_factory=ViewConfig.weak)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass
+class ContrastConfig(ContrastSettings):
+    """Contrastive training of an encoder on an emitted dataset, on real images, or on both.
+
+    Attributes:
+        shards: the synthetic images: a dataset directory, or a repository of the Hub as OWNER/NAME or
+            hf://datasets/OWNER/NAME. None if not given.
+        data: the real images. None if not given: the encoder sees synthetic images only, and is not scored.
+        mix: "ratio" mixes by synthetic_share. "adainf" (Wang et al., ICLR 2024) lets each real image count as ten
+            synthetic ones, and gives all images the weaker synthetic_views.
+        seed: of everything random.
+        output_dir: the run directory.
+        resume: go on from the newest checkpoint in output_dir.
+    """
+
+    shards: str | None = None
+    data: DataConfig | None = None
+    mix: Mix = "ratio"
+    seed: Seed = 0
+    output_dir: str = "runs/contrast"
+    resume: bool = False

@@ -1,0 +1,167 @@
+"""What every training run does around its loop: device and seed, run directory, loop, report."""
+
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import is_tensorboard_available
+
+from synthdata.errors import MisuseError
+from synthdata.models import Encoder, EncoderConfig
+from synthdata.run_files import read_run_file
+from synthdata.training.acceleration import use_fast_kernels
+from synthdata.training.collective import on_main_process
+from synthdata.training.config import CheckpointConfig, TrainConfig
+from synthdata.training.figures import save_curves
+from synthdata.training.loop import LoopSettings, Training, run_loop
+from synthdata.training.run_directory import RunDirectory, writing
+
+LIBRARIES = (
+    "synthdata",
+    "torch",
+    "torchvision",
+    "diffusers",
+    "peft",
+    "accelerate",
+    "datasets",
+    "numpy",
+    "scikit-learn",
+)
+
+
+class RunConfig(Protocol):
+    """The settings that every kind of run has."""
+
+    output_dir: str
+    resume: bool
+    tracker: Any
+    train: TrainConfig
+    checkpoint: CheckpointConfig
+
+
+def start_accelerator(config: RunConfig) -> Accelerator:
+    """Device, processes and precision of a run.
+
+    Raises:
+        MisuseError: if the tracker is not installed.
+    """
+    if config.tracker == "tensorboard" and not is_tensorboard_available():
+        raise MisuseError("tracker tensorboard is not installed: pip install tensorboard")
+    accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),  # without it, processes that torchrun starts on CPUs run apart
+        mixed_precision=config.train.mixed_precision,
+        log_with=config.tracker,
+        project_dir=config.output_dir,
+    )
+    use_fast_kernels(accelerator.device, config.train.mixed_precision)
+    return accelerator
+
+
+def build_encoder(config: EncoderConfig, image_size: int, channels: int) -> Encoder:
+    """A new encoder, on the CPU."""
+    return Encoder(
+        config.backbone,
+        image_size,
+        channels,
+        width=config.width,
+        hidden_dim=config.hidden_dim,
+        projection_dim=config.projection_dim,
+    )
+
+
+def finished_report(config: RunConfig, accelerator: Accelerator) -> dict[str, Any] | None:
+    """The report of a run that is to be resumed and has ended, on the first process; None if there is more to do.
+
+    Raises:
+        MisuseError: if the run there has another configuration.
+    """
+    run = RunDirectory(Path(config.output_dir))
+    if not config.resume or not run.report.exists():
+        return None
+    run.open(config, resume=True)
+    return read_run_file(run.report) if accelerator.is_main_process else {}
+
+
+def execute(
+    training: Training,
+    config: RunConfig,
+    accelerator: Accelerator,
+    finish: Callable[[RunDirectory], dict[str, Any]],
+    observe: Callable[[RunDirectory, int], None] | None = None,
+    deadline: float | None = None,
+) -> dict[str, Any]:
+    """Open the run directory, run ``training`` to its end, and write the report.
+
+    Args:
+        finish: saves what the training made; returns its part of the report, with ``images_seen`` in it.
+        observe: called after each iteration with the number of those that are done.
+        deadline: when to save and stop, in seconds of ``time.monotonic``; for one of several trainings of a program,
+            which share the processes: these then stay.
+
+    Returns:
+        The content of report.json, on the first process.
+
+    Raises:
+        as ``run_loop`` and ``RunDirectory.open``.
+    """
+    run = RunDirectory(Path(config.output_dir))
+    on_main_process(partial(run.open, config, config.resume), accelerator)
+    if config.tracker:
+        accelerator.init_trackers("synthdata")
+    settings = LoopSettings(
+        log_every=config.train.log_every,
+        checkpoint_every=config.checkpoint.every,
+        keep=config.checkpoint.keep,
+        observe=(lambda done: observe(run, done)) if observe else (lambda done: None),
+        deadline=deadline,
+    )
+    seconds = run_loop(training, run, settings, accelerator)
+
+    def finish_and_report() -> dict[str, Any]:
+        with writing(run.path / "curves"):
+            save_curves(run.metrics, run.path / "curves")
+        made = finish(run)
+        report = made | {
+            "wall_seconds": round(seconds, 1),
+            "images_per_second": round(made["images_seen"] / seconds, 1),
+            "versions": {"python": platform.python_version()} | _library_versions(),
+            "device": device_name(accelerator.device),
+            "processes": accelerator.num_processes,
+        }
+        run.write_json(run.report, report)
+        return report
+
+    report = on_main_process(finish_and_report, accelerator)
+    if deadline is None:
+        accelerator.end_training()
+    return report or {}
+
+
+def summarise(report: dict[str, Any], run: Path) -> str:
+    """A short table of a run's scores, its speed, and where things are."""
+    rows = {
+        "linear top-1": f"{report['linear_top1']:.2f} %" if "linear_top1" in report else None,
+        "k-NN top-1": f"{report['knn_top1']:.2f} %" if "knn_top1" in report else None,
+        "images per second": f"{report['images_per_second']:,.0f}",
+        "encoder": run / "encoder",
+        "generator": run / "generator" if (run / "generator").exists() else None,
+        "sample grids": run / "samples" if (run / "samples").exists() else None,
+        "report": run / "report.json",
+    }
+    return "\n".join(f"{name:<18} {value}" for name, value in rows.items() if value is not None)
+
+
+def device_name(device: torch.device) -> str:
+    """What computed, for reports."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({torch.get_num_threads()} threads)"
+
+
+def _library_versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}

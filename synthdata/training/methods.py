@@ -1,0 +1,287 @@
+"""The contrastive methods: the networks that each has beside the encoder, and its loss of two views."""
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from synthdata.errors import MisuseError
+from synthdata.models import Encoder
+from synthdata.objectives import (
+    all_gather_with_gradient,
+    batch_info_nce,
+    debiased_nt_xent,
+    hard_negative_nt_xent,
+    nt_xent,
+    queue_info_nce,
+)
+from synthdata.training.contrast_config import Method, MethodConfig
+
+Embeddings = tuple[Tensor, ...]
+
+
+class ContrastiveMethod(nn.Module, ABC):
+    """An encoder, what the method has beside it, and a loss; what it remembers is in its ``state_dict``.
+
+    Args:
+        encoder: the network that is trained.
+        settings: of all methods.
+        temperature: divisor of the cosine similarities, where a method has one.
+    """
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__()
+        self.encoder, self.settings, self.temperature = encoder, settings, temperature
+        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+        """Entered around the networks, not around the losses, which want float32."""
+
+    def loss(self, view_1: Tensor, view_2: Tensor) -> Tensor:
+        """The loss of this process's views: row i of both are a positive pair.
+
+        Args:
+            view_1: (N, C, H, W) images in [−1, 1]; likewise ``view_2``.
+
+        Returns:
+            Scalar; the mean over processes is the loss of the whole batch.
+        """
+        with self.autocast():
+            embeddings = self.embed(view_1, view_2)
+        return self.objective(*(embedding.float() for embedding in embeddings))
+
+    @abstractmethod
+    def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
+        """What the networks make of the views."""
+
+    @abstractmethod
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        """The loss of what ``embed`` returns."""
+
+    def after_step(self, progress: float) -> None:
+        """Follow a step of the optimiser, with the share of the training that is then done."""
+
+
+class SimCLR(ContrastiveMethod):
+    """Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (ICML 2020)."""
+
+    def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
+        return self.encoder(torch.cat([view_1, view_2])).chunk(2)
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        view_1, view_2 = embeddings
+        return nt_xent(view_1, view_2, self.temperature)
+
+
+class Debiased(SimCLR):
+    """SimCLR with the loss of Chuang et al., "Debiased Contrastive Learning" (NeurIPS 2020)."""
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        view_1, view_2 = embeddings
+        return debiased_nt_xent(view_1, view_2, self.temperature, self.settings.class_prior)
+
+
+class HardNegative(SimCLR):
+    """SimCLR with the loss of Robinson et al., "Contrastive Learning with Hard Negative Samples" (ICLR 2021)."""
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        (view_1, view_2), settings = embeddings, self.settings
+        return hard_negative_nt_xent(view_1, view_2, self.temperature, settings.class_prior, settings.concentration)
+
+
+class MoCoV2(ContrastiveMethod):
+    """Chen et al., "Improved Baselines with Momentum Contrastive Learning" (2020).
+
+    Lightly's memory bank is no part of its module's state, which a resumed run needs; hence a queue of our own.
+    """
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__(encoder, settings, temperature)
+        self.momentum_encoder = _momentum_copy(encoder)
+        dimension = _projection_dim(encoder)
+        self.register_buffer("queue", F.normalize(torch.randn(settings.queue_size, dimension), dim=1))
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.long))
+        self.queue: Tensor
+        self.oldest: Tensor
+
+    def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
+        with torch.no_grad():
+            keys = self.momentum_encoder(view_2)
+        return self.encoder(view_1), keys
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        queries, keys = embeddings
+        loss = queue_info_nce(queries, keys, self.queue.clone(), self.temperature)
+        newest = all_gather_with_gradient(keys)
+        places = (self.oldest + torch.arange(len(newest), device=newest.device)) % len(self.queue)
+        self.queue[places] = newest
+        self.oldest.add_(len(newest)).remainder_(len(self.queue))
+        return loss
+
+    def after_step(self, progress: float) -> None:
+        _follow(self.momentum_encoder, self.encoder, self.settings.momentum)
+
+
+class MoCoV3(ContrastiveMethod):
+    """Chen et al., "An Empirical Study of Training Self-Supervised Vision Transformers" (ICCV 2021)."""
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__(encoder, settings, temperature)
+        self.predictor = _predictor(encoder, settings)
+        self.momentum_encoder = _momentum_copy(encoder)
+
+    def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
+        views = torch.cat([view_1, view_2])
+        with torch.no_grad():
+            keys = self.momentum_encoder(views)
+        queries = F.normalize(self.predictor(_project(self.encoder, views)), dim=1)
+        return *queries.chunk(2), *keys.chunk(2)
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        queries_1, queries_2, keys_1, keys_2 = embeddings
+        losses = [batch_info_nce(q, k, self.temperature) for q, k in ((queries_1, keys_2), (queries_2, keys_1))]
+        return torch.stack(losses).sum()
+
+    def after_step(self, progress: float) -> None:
+        _follow(self.momentum_encoder, self.encoder, _rising(self.settings.momentum, progress))
+
+
+class BYOL(ContrastiveMethod):
+    """Grill et al., "Bootstrap Your Own Latent" (NeurIPS 2020)."""
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__(encoder, settings, temperature)
+        self.predictor = _predictor(encoder, settings)
+        self.momentum_encoder = _momentum_copy(encoder)
+        self.criterion = _lightly_loss("NegativeCosineSimilarity")
+
+    def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
+        views = torch.cat([view_1, view_2])
+        with torch.no_grad():
+            targets = self.momentum_encoder(views)
+        return *self.predictor(_project(self.encoder, views)).chunk(2), *targets.chunk(2)
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        predictions_1, predictions_2, targets_1, targets_2 = embeddings
+        return (self.criterion(predictions_1, targets_2) + self.criterion(predictions_2, targets_1)) / 2
+
+    def after_step(self, progress: float) -> None:
+        _follow(self.momentum_encoder, self.encoder, _rising(self.settings.momentum, progress))
+
+
+class SimSiam(ContrastiveMethod):
+    """Chen & He, "Exploring Simple Siamese Representation Learning" (CVPR 2021)."""
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__(encoder, settings, temperature)
+        self.predictor = _predictor(encoder, settings)
+        self.criterion = _lightly_loss("NegativeCosineSimilarity")
+
+    def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
+        projections = _project(self.encoder, torch.cat([view_1, view_2]))
+        return *self.predictor(projections).chunk(2), *projections.detach().chunk(2)
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        predictions_1, predictions_2, targets_1, targets_2 = embeddings
+        return (self.criterion(predictions_1, targets_2) + self.criterion(predictions_2, targets_1)) / 2
+
+
+class _Decorrelating(ContrastiveMethod):
+    """Methods whose loss is a function of the statistics of the projections, over the batch of all processes."""
+
+    criterion: Callable[[Tensor, Tensor], Tensor]
+
+    def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
+        return _project(self.encoder, torch.cat([view_1, view_2])).chunk(2)
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        projections_1, projections_2 = (all_gather_with_gradient(rows) for rows in embeddings)
+        return self.criterion(projections_1, projections_2)
+
+
+class BarlowTwins(_Decorrelating):
+    """Zbontar et al., "Barlow Twins" (ICML 2021)."""
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__(encoder, settings, temperature)
+        self.criterion = _lightly_loss("BarlowTwinsLoss")
+
+
+class VICReg(_Decorrelating):
+    """Bardes et al., "VICReg" (ICLR 2022)."""
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__(encoder, settings, temperature)
+        self.criterion = _lightly_loss("VICRegLoss")
+
+
+METHODS: dict[Method, type[ContrastiveMethod]] = {
+    "simclr": SimCLR,
+    "mocov2": MoCoV2,
+    "mocov3": MoCoV3,
+    "byol": BYOL,
+    "simsiam": SimSiam,
+    "barlowtwins": BarlowTwins,
+    "vicreg": VICReg,
+    "debiased": Debiased,
+    "hard_negative": HardNegative,
+}
+
+
+def build_method(name: Method, encoder: Encoder, settings: MethodConfig, temperature: float) -> ContrastiveMethod:
+    """The method of this name around ``encoder``.
+
+    Raises:
+        MisuseError: its loss is taken from lightly, which is not installed.
+    """
+    return METHODS[name](encoder, settings, temperature)
+
+
+def _project(encoder: Encoder, images: Tensor) -> Tensor:
+    """Projections of any norm: (N, P)."""
+    return encoder.projection_head(encoder.features(images))
+
+
+def _projection_dim(encoder: Encoder) -> int:
+    last = encoder.projection_head[-1]
+    assert isinstance(last, nn.Linear)
+    return last.out_features
+
+
+def _predictor(encoder: Encoder, settings: MethodConfig) -> nn.Module:
+    dimension = _projection_dim(encoder)
+    return nn.Sequential(
+        nn.Linear(dimension, settings.predictor_dim, bias=False),
+        nn.BatchNorm1d(settings.predictor_dim),
+        nn.ReLU(inplace=True),
+        nn.Linear(settings.predictor_dim, dimension),
+    )
+
+
+def _momentum_copy(encoder: Encoder) -> Encoder:
+    return copy.deepcopy(encoder).requires_grad_(False)
+
+
+@torch.no_grad()
+def _follow(follower: nn.Module, leader: nn.Module, momentum: float) -> None:
+    """Move the weights of ``follower`` towards those of ``leader``; each has batch statistics of its own."""
+    torch._foreach_lerp_(list(follower.parameters()), list(leader.parameters()), 1 - momentum)
+
+
+def _rising(momentum: float, progress: float) -> float:
+    """From ``momentum`` to 1 on half a cosine."""
+    return 1 - (1 - momentum) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _lightly_loss(name: str) -> nn.Module:
+    try:
+        import lightly.loss
+    except ImportError as error:
+        raise MisuseError(
+            f"this method's loss is lightly's {name}, and lightly is not installed: pip install 'synthdata[contrast]'"
+        ) from error
+    return getattr(lightly.loss, name)()

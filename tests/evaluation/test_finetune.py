@@ -1,0 +1,47 @@
+import pytest
+import torch
+from accelerate import Accelerator
+
+from synthdata.data import DataConfig, RealData, load_images
+from synthdata.evaluation.finetune import FineTuningConfig, fine_tune
+from synthdata.models import Encoder
+
+
+@pytest.fixture(scope="module")
+def accelerator() -> Accelerator:
+    return Accelerator(cpu=True)
+
+
+@pytest.fixture(scope="module")
+def digits() -> RealData:
+    return load_images(DataConfig("digits", image_size=16))
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    torch.manual_seed(0)
+    return Encoder("resnet8", image_size=16, channels=1, width=4, hidden_dim=8, projection_dim=6).eval()
+
+
+def test_fine_tuning_learns_and_leaves_the_encoder_as_it_was(
+    encoder: Encoder, digits: RealData, accelerator: Accelerator
+) -> None:
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    config = FineTuningConfig(steps=60, learning_rate=5e-3)
+    scores = fine_tune(encoder, digits, 200, seed=0, config=config, accelerator=accelerator)
+    assert scores.keys() == {"validation", "test"}
+    assert min(scores.values()) > 40
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    assert not encoder.training
+
+
+def test_equal_seeds_give_equal_scores(encoder: Encoder, digits: RealData, accelerator: Accelerator) -> None:
+    config = FineTuningConfig(steps=10, batch_size=16)
+    first, again, other = (fine_tune(encoder, digits, 30, seed, config, accelerator) for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_fewer_labels_than_a_batch_are_enough(encoder: Encoder, digits: RealData, accelerator: Accelerator) -> None:
+    scores = fine_tune(encoder, digits, 10, 0, FineTuningConfig(steps=3, batch_size=64), accelerator)
+    assert 0 <= scores["test"] <= 100
