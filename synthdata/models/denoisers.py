@@ -122,7 +122,7 @@ class AdapterPair(DenoiserPair):
     def sampler(self, weights: Weights | None) -> Predict:
         if weights is None:
             return partial(self.forward, weights=None)
-        # An adapter of its own in each layer makes small networks twice as slow: its product is added once instead.
+        # Computed beside every layer, adapters make small networks twice as slow: here their product is added once.
         changed = {f"{name}.base_layer.weight": weight for name, weight in self._merged_weights(weights).items()}
 
         def predict(inputs: Tensor, times: Tensor) -> Tensor:

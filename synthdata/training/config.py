@@ -75,7 +75,7 @@ class GeneratorConfig:
     pretrain_steps: NonNegativeInt | None = None
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 1e-3
-    tuning_learning_rate: PositiveFloat = 5e-4
+    tuning_learning_rate: NonNegativeFloat = 5e-4
     average_half_life: PositiveFloat = 10_000
     gan: GANConfig = field(default_factory=GANConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)

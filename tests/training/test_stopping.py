@@ -53,7 +53,7 @@ def stopped_loading(folder: Path, scoring: subprocess.Popen[str]) -> Stopped:
 @pytest.fixture(scope="module")
 def stopped_scoring(folder: Path, scoring: subprocess.Popen[str]) -> Stopped:
     run = folder / "scoring"
-    while scoring.poll() is None and not (run / "curves").exists():
+    while scoring.poll() is None and not (run / "generator").exists():
         time.sleep(0.002)
     scoring.send_signal(signal.SIGTERM)
     exit_code, _, error = wait_for(scoring)

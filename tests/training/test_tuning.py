@@ -1,6 +1,7 @@
 """Joint training of diffusion models, and the measurement of what tuning did."""
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,18 @@ import torch
 from accelerate import Accelerator
 from diffusers import DDIMPipeline, DDPMScheduler
 from PIL import Image
+from processes import REPOSITORY
 from small_generators import save_stock_pipeline
 from tiny import tiny_config
 
+from synthdata.configuration import parse
 from synthdata.data import load_images
 from synthdata.errors import MisuseError
 from synthdata.models import Diffusion, load_generator
-from synthdata.training import train_joint
+from synthdata.training import JointConfig, train_joint
 from synthdata.training.checkpoint import load_checkpoint, save_checkpoint
 from synthdata.training.joint import JointTraining
-from synthdata.training.train import build_training
+from synthdata.training.train import build_training, new_generator
 from synthdata.training.tuning import STAGES, measure_tuning
 
 CPU = torch.device("cpu")
@@ -134,3 +137,27 @@ def test_tuning_is_measured_against_a_generator_of_the_same_latents_only(
     other = load_generator(save_stock_pipeline(tmp_path / "stock", DDPMScheduler()))
     with pytest.raises(MisuseError, match=r"latents of \(3, 16, 16\).*name the generator that this run began with"):
         measure_tuning(finished[0], other, 80, CPU)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        ([], "digits.yaml"),
+        (["--generator.kind", "diffusion"], "digits-diffusion.yaml"),
+        (["--generator.kind=diffusion", "--arm=hard"], "digits-diffusion.yaml"),
+        (["--generator.kind=diffusion", "--data.source=imagefolder:photos"], None),
+    ],
+)
+def test_the_recipe_has_digits_settings_for_each_kind_of_generator(arguments: list[str], file: str | None) -> None:
+    recipe = runpy.run_path(str(REPOSITORY / "recipes" / "joint.py"))
+    path = recipe["default_file"](arguments)
+    assert (path and path.name) == file
+    if path is not None:
+        assert parse(JointConfig, "", [*arguments, "--config", str(path)]).data.source == "digits"
+
+
+@pytest.mark.parametrize("name", ["digits-diffusion", "cifar10-diffusion"])
+def test_a_diffusion_configuration_makes_a_generator_for_its_images(name: str) -> None:
+    config = parse(JointConfig, "", ["--config", str(REPOSITORY / "recipes" / "configs" / f"{name}.yaml")])
+    generator = new_generator(config.generator, config.data.image_size, channels=3)
+    assert (generator.kind, generator.image_size) == ("diffusion", config.data.image_size)
