@@ -19,7 +19,7 @@ import json
 import sys
 from pathlib import Path
 
-from synthdata.configuration import parse
+from synthdata.configuration import parse, told
 from synthdata.errors import one_line_errors
 from synthdata.evaluation.comparison import as_json, as_markdown, save_plots
 from synthdata.training.compare import CompareConfig, compare, heading
@@ -29,9 +29,8 @@ DIGITS = Path(__file__).parent / "configs" / "contrast" / "digits.yaml"
 
 
 def main() -> None:
-    flags = " ".join(sys.argv[1:]).replace("=", " ")
     # Crops and flips that suit photographs would turn one digit into another.
-    digits = "--data.source digits" in flags and "--config" not in flags
+    digits = told(sys.argv[1:], "data.source") == "digits" and told(sys.argv[1:], "config") is None
     config = parse(CompareConfig, __doc__ or "", default_file=DIGITS if digits else None)
     compared = compare(config)
     if compared is None:

@@ -22,20 +22,21 @@ its rows out), a loss that is not finite, or a full disk.
 import sys
 from pathlib import Path
 
-from synthdata.configuration import parse
+from synthdata.configuration import parse, told
 from synthdata.errors import one_line_errors
+from synthdata.publishing.model_card import write_model_card
 from synthdata.training import GO_ON, ContrastConfig, summarise, train_contrast
 
 DIGITS = Path(__file__).parent / "configs" / "contrast" / "digits.yaml"
 
 
 def main() -> None:
-    flags = " ".join(sys.argv[1:]).replace("=", " ")
     # Crops and flips that suit photographs would turn one digit into another.
-    digits = "--data.source digits" in flags and "--config" not in flags
+    digits = told(sys.argv[1:], "data.source") == "digits" and told(sys.argv[1:], "config") is None
     config = parse(ContrastConfig, __doc__ or "", default_file=DIGITS if digits else None)
     report = train_contrast(config)
     if report:
+        write_model_card(Path(config.output_dir))
         print(summarise(report, Path(config.output_dir)))
 
 

@@ -11,11 +11,10 @@ report.json, config.yaml and checkpoints/. Ctrl-C or SIGTERM saves and stops; th
 on.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from synthdata.configuration import parse
+from synthdata.configuration import parse, told
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit, summary
 from synthdata.errors import MisuseError, one_line_errors
@@ -42,12 +41,10 @@ def main() -> None:
 
 def default_file(arguments: list[str]) -> Path | None:
     """Without a word about the data, the built-in digits are meant, with the settings that suit them."""
-    if any(argument.startswith(("--config", "--data.source", "--data=")) for argument in arguments):
+    if any(told(arguments, flag) for flag in ("config", "data.source", "data")):
         return None
-    kinds = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    kinds.add_argument("--generator.kind", dest="kind")
-    kind = kinds.parse_known_args(arguments)[0].kind
-    return CONFIGS / ("digits-diffusion.yaml" if kind == "diffusion" else "digits.yaml")
+    diffusion = told(arguments, "generator.kind") == "diffusion"
+    return CONFIGS / ("digits-diffusion.yaml" if diffusion else "digits.yaml")
 
 
 def final_emission(config: JointConfig) -> EmissionConfig | None:

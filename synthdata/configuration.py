@@ -78,6 +78,13 @@ def _element_types(hint: Any) -> tuple[Any, ...]:
     return ()
 
 
+def told(argv: Sequence[str], flag: str) -> str | None:
+    """The value that ``argv`` gives ``--flag``; None without one."""
+    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    flags.add_argument(f"--{flag}", dest="value")
+    return flags.parse_known_args(argv)[0].value
+
+
 def read_over(argv: Sequence[str], file: Path) -> list[str]:
     """``argv`` with one more ``--config FILE``, read after the others and before all other flags."""
     files = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

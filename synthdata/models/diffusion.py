@@ -49,7 +49,8 @@ class DiffusionConfig:
 
     Attributes:
         sampling_steps: denoising steps of an image.
-        grad_steps: calls of the denoiser, the last ones, that gradients pass through.
+        grad_steps: calls of the denoiser, the last ones, that gradients pass through. Through one alone, a member
+            learns texture rather than shape.
         prediction: what a denoiser of our own pre-training predicts: the noise, or a mix of noise and image.
         train: "lora" tunes adapters on one base for both members, "all" two copies of all weights.
         lora_rank: of the adapters.
@@ -61,11 +62,11 @@ class DiffusionConfig:
     """
 
     sampling_steps: Annotated[int, Range(4, 50)] = 10
-    grad_steps: PositiveInt = 1
+    grad_steps: PositiveInt = 3
     prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
     train: Literal["lora", "all"] = "lora"
     lora_rank: PositiveInt = 8
-    drift_weight: NonNegativeFloat = 1.0
+    drift_weight: NonNegativeFloat = 3.0
     gradient_checkpointing: bool = False
     widths: list[PositiveInt] = field(default_factory=lambda: [16, 32, 32])
     layers: PositiveInt = 1

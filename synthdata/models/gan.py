@@ -90,8 +90,8 @@ class GAN(Generator):
         self.discriminator.requires_grad_(True)
         return generator_loss(scores.float())
 
-    def critic_loss(self, real: Tensor, synthetic: Tensor, random: BatchRandom) -> dict[str, Tensor]:
-        penalise = random.step % self.config.r1_interval == 0
+    def critic_loss(self, real: Tensor, synthetic: Tensor, step: int, random: BatchRandom) -> dict[str, Tensor]:
+        penalise = step % self.config.r1_interval == 0
         real = self._augmented(real, "diffaugment real", random).detach().requires_grad_(penalise)
         # A compiled network cannot be differentiated twice: the penalty needs the forward pass as it is written.
         real_scores = self.discriminator.forward(real) if penalise else self.discriminator(real)

@@ -52,8 +52,8 @@ class Generator(nn.Module, ABC):
     def realism_loss(self, member: Member, images: Tensor, real: Tensor, random: BatchRandom) -> Tensor:
         """Scalar that a member minimises to stay realistic, given images it made and real ones."""
 
-    def critic_loss(self, real: Tensor, synthetic: Tensor, random: BatchRandom) -> dict[str, Tensor]:
-        """Named scalar terms that the critic minimises; empty for a generator without one."""
+    def critic_loss(self, real: Tensor, synthetic: Tensor, step: int, random: BatchRandom) -> dict[str, Tensor]:
+        """Named scalar terms that the critic minimises in its ``step``-th step; empty for a generator without one."""
         return {}
 
     @abstractmethod

@@ -8,9 +8,26 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from synthdata.errors import FailureError
 from synthdata.publishing.rendering import render
-from synthdata.publishing.sources import describe_source, without_folders
+from synthdata.publishing.sources import describe_shards, describe_source, without_folders
 from synthdata.run_files import read_run_file
 
+_METHODS = {
+    "simclr": "SimCLR (Chen et al., ICML 2020)",
+    "mocov2": "MoCo v2 (Chen et al., 2020)",
+    "mocov3": "MoCo v3 (Chen et al., ICCV 2021)",
+    "byol": "BYOL (Grill et al., NeurIPS 2020)",
+    "simsiam": "SimSiam (Chen & He, CVPR 2021)",
+    "barlowtwins": "Barlow Twins (Zbontar et al., ICML 2021)",
+    "vicreg": "VICReg (Bardes et al., ICLR 2022)",
+    "debiased": "debiased contrastive learning (Chuang et al., NeurIPS 2020)",
+    "hard_negative": "contrastive learning with hard negatives (Robinson et al., ICLR 2021)",
+}
+_SYNTHETIC = {
+    "inflate": "a frozen generator's images",
+    "hard": "hard samples",
+    "pairs": "positive pairs",
+    "both": "hard samples and positive pairs",
+}
 _SCORES = {"linear_top1": "linear probe", "knn_top1": "k-NN"}
 _LOW_LABELS = "linear_{}_labels_top1"
 
@@ -19,7 +36,7 @@ def write_model_card(run: Path) -> None:
     """Write encoder/README.md and, where the run has a generator, generator/README.md.
 
     Args:
-        run: the directory of a finished run.
+        run: the directory of a finished run, of joint training or of contrastive training on a dataset.
 
     Raises:
         MisuseError: the run is not finished, or its files are damaged.
@@ -30,16 +47,19 @@ def write_model_card(run: Path) -> None:
         "report": report,
         "config": _shareable(config),
         "yaml": yaml.safe_dump(_shareable(config), sort_keys=False).strip(),
-        "source": describe_source(config["data"]["source"]),
+        "source": describe_source(config["data"]["source"]) if config["data"] else None,
+        "shards": describe_shards(config["shards"]) if config.get("shards") else None,
     }
     encoder = read_run_file(run / "encoder" / "config.json")
     header = ModelCardData(
         library_name="synthdata",
         pipeline_tag="image-feature-extraction",
         tags=["contrastive-learning", "self-supervised-learning"],
-        datasets=_datasets(facts["source"]),
+        datasets=_datasets(facts),
     )
-    _write(run / "encoder", render("encoder.md", header, encoder=encoder, scores=_scores(report, config), **facts))
+    learned = {"method": _METHODS[report.get("method", "simclr")], "images": _images(facts)}
+    scores = _scores(report, config)
+    _write(run / "encoder", render("encoder.md", header, encoder=encoder, scores=scores, **learned, **facts))
     if (run / "generator" / "model_index.json").is_file():
         _write_generator_card(run / "generator", facts)
 
@@ -50,7 +70,7 @@ def _write_generator_card(folder: Path, facts: dict[str, Any]) -> None:
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",
         tags=["contrastive-learning", "synthetic"],
-        datasets=_datasets(facts["source"]),
+        datasets=_datasets(facts),
     )
     network, settings = _images_of(folder, index), folder / "synthdata.json"
     steps = read_run_file(settings)["sampling_steps"] if settings.is_file() else None
@@ -67,8 +87,16 @@ def _images_of(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
     return {"image_size": unet["sample_size"], "channels": unet["out_channels"]}
 
 
-def _datasets(source: dict[str, Any]) -> list[str] | None:
-    return [source["repository"]] if "repository" in source else None
+def _images(facts: dict[str, Any]) -> str:
+    """What the encoder learned from, in Markdown."""
+    source, shards, arm = facts["source"], facts["shards"], facts["report"].get("arm")
+    kinds = [source and source["description"], shards and f"the synthetic images of {shards['description']}"]
+    return " and ".join(filter(None, [*kinds, _SYNTHETIC.get(arm)]))
+
+
+def _datasets(facts: dict[str, Any]) -> list[str] | None:
+    """The repositories of datasets that were learned from."""
+    return [each["repository"] for each in (facts["source"], facts["shards"]) if each and "repository" in each] or None
 
 
 def _scores(report: dict[str, Any], config: dict[str, Any]) -> list[tuple[str, float | None, float | None]]:
@@ -82,8 +110,12 @@ def _scores(report: dict[str, Any], config: dict[str, Any]) -> list[tuple[str, f
 
 def _shareable(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration without the folders of this machine."""
-    data = {name: value for name, value in config["data"].items() if name != "root"}
-    shared = config | {"data": data | {"source": without_folders(data["source"])}}
+    shared = dict(config)
+    if config["data"]:
+        data = {name: value for name, value in config["data"].items() if name != "root"}
+        shared["data"] = data | {"source": without_folders(data["source"])}
+    if config.get("shards") and Path(config["shards"]).exists():
+        shared["shards"] = without_folders(config["shards"])
     generator = config.get("generator") or {}
     if generator.get("pretrained") and Path(generator["pretrained"]).exists():
         shared["generator"] = generator | {"pretrained": without_folders(generator["pretrained"])}

@@ -34,6 +34,13 @@ def describe_source(name: str) -> dict[str, Any]:
     return known | ({"repository": repository} if is_repository else {})
 
 
+def describe_shards(name: str) -> dict[str, Any]:
+    """What is known of an emitted dataset, a directory or a repository: as ``describe_source``."""
+    if Path(name).exists():
+        return {"description": f"`{without_folders(name)}`"}
+    return describe_source(f"hf:{name.removeprefix('hf://datasets/')}")
+
+
 def without_folders(name: str) -> str:
     """A data source, or a path, without the folders that lead to it on this machine."""
     prefix, colon, argument = name.partition(":")

@@ -170,7 +170,8 @@ class JointTraining:
             else:
                 synthetic = self.generator.sample(latents).float()
         with self.accelerator.autocast():
-            terms = self.generator.critic_loss(real, synthetic, random)
+            step = self.plan.generator_steps_before(iteration)
+            terms = self.generator.critic_loss(real, synthetic, step, random)
         torch.stack(list(terms.values())).sum().backward()
         with self.phase("optimisers"):
             step_optimizer(self.critic_optimizer, rate)

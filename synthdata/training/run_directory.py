@@ -78,7 +78,7 @@ class RunDirectory:
             raise MisuseError(
                 f"{self.path} holds a run with {key} {before.get(key)}, not {now.get(key)}"
                 + (f" (and {len(changed) - 1} more differences)" if len(changed) > 1 else "")
-                + ": resume with the same configuration, or name another --output_dir"
+                + ": resume with the same configuration, or name another output folder"
             )
 
 
@@ -89,7 +89,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        mend = "make room or name another --output_dir; a run that has checkpoints goes on with --resume true"
+        mend = "make room or name another output folder; a run that has checkpoints goes on with --resume true"
         raise FailureError(f"cannot write {path}: {reason}; {mend}") from error
 
 

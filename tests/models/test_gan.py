@@ -43,7 +43,7 @@ def test_realism_loss_trains_the_member_and_spares_the_discriminator() -> None:
 
 def test_critic_loss_trains_the_discriminator_and_spares_the_members() -> None:
     gan, real = small_gan(), torch.rand(4, 3, 16, 16, generator=generator_at("real")) * 2 - 1
-    terms = gan.critic_loss(real, gan.sample(latents(4)), BatchRandom(seed=0, step=0))
+    terms = gan.critic_loss(real, gan.sample(latents(4)), step=0, random=BatchRandom(seed=0, step=0))
     torch.stack(list(terms.values())).sum().backward()
     assert all(parameter.grad is not None for parameter in gan.critic_parameters())
     assert all(parameter.grad is None for parameter in gan.generator_parameters())
@@ -52,7 +52,7 @@ def test_critic_loss_trains_the_discriminator_and_spares_the_members() -> None:
 def test_the_gradient_penalty_comes_every_r1_interval_steps() -> None:
     gan, real = small_gan(), torch.zeros(2, 3, 16, 16)
     every = range(2 * SMALL_GAN.r1_interval)
-    steps = [step for step in every if "r1" in gan.critic_loss(real, real, BatchRandom(0, step))]
+    steps = [step for step in every if "r1" in gan.critic_loss(real, real, step, BatchRandom(0, 7))]
     assert steps == [0, SMALL_GAN.r1_interval]
 
 

@@ -10,8 +10,10 @@ import yaml
 from huggingface_hub import ModelCard
 from small_generators import small_diffusion, tuned
 
+from synthdata.configuration import parse
 from synthdata.errors import MisuseError
 from synthdata.publishing.model_card import write_model_card
+from synthdata.training import ContrastConfig, train_contrast
 
 from .conftest import RunSnippets
 
@@ -101,3 +103,25 @@ def test_the_snippets_of_a_diffusion_model_run(finished_run: Path, run_snippets:
     assert "greyscale, 16 × 16 pixels" in text
     assert "from diffusers import DDIMPipeline" in text
     assert "None" not in text
+
+
+def test_the_card_of_contrastive_training_names_method_and_datasets(tar_dataset: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    settings = ["--method=byol", "--train.steps=2", "--train.batch_size=8", "--encoder.width=4"]
+    train_contrast(parse(ContrastConfig, "", [f"--shards={tar_dataset}", f"--output_dir={run}", *settings]))
+    write_model_card(run)
+    text = text_of(run, "encoder")
+    assert "BYOL (Grill et al., NeurIPS 2020) on\nthe synthetic images of `tar`." in text
+    assert "recipes/contrast.py --config config.yaml" in text
+    assert str(tar_dataset) not in text
+    report = json.loads((run / "report.json").read_text())
+    assert f"| mix of images | 0 real, {report['synthetic_rows']} synthetic rows, `ratio` |" in text
+
+
+def test_a_dataset_of_the_hub_is_linked_and_in_the_header(finished_run: Path, tmp_path: Path):
+    run = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(config | {"shards": "hf://datasets/ada/pairs"}))
+    write_model_card(run)
+    assert "[ada/pairs](https://huggingface.co/datasets/ada/pairs)" in text_of(run, "encoder")
+    assert ModelCard.load(run / "encoder" / "README.md").data.datasets == ["ada/pairs"]

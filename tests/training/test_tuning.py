@@ -1,6 +1,7 @@
 """Joint training of diffusion models, and the measurement of what tuning did."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,16 @@ def test_a_diffusion_configuration_makes_a_generator_for_its_images(name: str) -
     config = parse(JointConfig, "", ["--config", str(REPOSITORY / "recipes" / "configs" / f"{name}.yaml")])
     generator = new_generator(config.generator, config.data.image_size, channels=3)
     assert (generator.kind, generator.image_size) == ("diffusion", config.data.image_size)
+
+
+def test_the_benchmark_prints_a_line_for_each_stage(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator, grid = finished[0] / "generator", tmp_path / "grid.png"
+    recipe = runpy.run_path(str(REPOSITORY / "recipes" / "benchmark.py"))
+    options = ["--run", str(finished[0]), "--before", str(generator), "--samples", "64", "--grid", str(grid)]
+    recipe["main"](["tuning", *options, "--device", "cpu"])
+    printed = capsys.readouterr().out
+    for name in STAGES:
+        assert re.search(rf"^{name} +[\d.]+ +[\d.]+ +[\d.]+%$", printed, re.M)
+    assert grid.exists()
