@@ -159,12 +159,12 @@ def test_all_arms_of_a_seed_take_equal_encoder_steps_and_start_from_one_generato
     assert {(run.seed, run.data.limit) for run in configs} == {(3, 500)}
 
 
-def test_adainf_is_inflate_with_weak_views_of_all_images_and_half_of_them_synthetic() -> None:
+def test_adainf_is_inflate_with_weak_views_of_all_images_and_two_thirds_of_them_synthetic() -> None:
     config = HeadlineConfig(output="table", views=replace(HeadlineConfig().views, flip_probability=0.0))
     inflate, adainf = (job_config(config, Job(arm, 0, 500)) for arm in ("inflate", "adainf"))
     assert adainf.arm == inflate.arm == "inflate"
     assert (adainf.views.crop_scale, adainf.views.jitter_probability) == ((0.2, 1.0), 0.4)
-    assert (adainf.views.flip_probability, adainf.synthetic.share) == (0.0, 0.5)
+    assert (adainf.views.flip_probability, adainf.synthetic.share) == (0.0, 2 / 3)
     assert inflate.views == config.views
 
 
