@@ -125,6 +125,9 @@ def _plain(text: str) -> str:
         (r"Expected a typing\.Literal\[(.+?)\]", r"expected one of \1"),
         (r"Does not validate against any of .* Errors: - (.+) Given value type: .+ Given", r"\1. Got"),
         (r" - expected NoneType", " or null"),
+        (r"(?: or null)?\. Got value: (?:NestedArg\(.*?\)|\{.*?\})", ""),
+        (r" \(see --help\)$", ""),
+        (r"^(\w+): (\w+): ", r"\1.\2: "),
         (r"Unexpected config: ", "a file of settings holds no settings but "),
     ):
         text = re.sub(pattern, plain, text)

@@ -5,7 +5,7 @@ import yaml
 
 from synthdata.configuration import parse
 from synthdata.errors import MisuseError
-from synthdata.training import JointConfig
+from synthdata.training import ContrastConfig, JointConfig
 from synthdata.training.compare import CompareConfig
 
 
@@ -65,6 +65,19 @@ def test_an_unknown_key_of_a_file_is_told_with_the_nearest_known_one(
     (tmp_path / "config.yaml").write_text(content)
     with pytest.raises(MisuseError, match=rf"{unknown}; the nearest is {nearest}"):
         parsed("--config", str(tmp_path / "config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--data.sorce", "digits"], "data: there is no setting sorce; the nearest is source (see --help)"),
+        (["--data.limit", "few"], "data.limit: expected int or null. Got value: few (see --help)"),
+    ],
+)
+def test_a_wrong_setting_of_a_part_that_may_be_missing_is_told_in_plain_words(flags: list[str], line: str) -> None:
+    with pytest.raises(MisuseError) as told:
+        parse(ContrastConfig, "", flags)
+    assert str(told.value) == line
 
 
 @pytest.mark.parametrize(

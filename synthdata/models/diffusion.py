@@ -66,7 +66,7 @@ class DiffusionConfig:
     prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
     train: Literal["lora", "all"] = "lora"
     lora_rank: PositiveInt = 8
-    drift_weight: NonNegativeFloat = 3.0
+    drift_weight: NonNegativeFloat = 1.0
     gradient_checkpointing: bool = False
     widths: list[PositiveInt] = field(default_factory=lambda: [16, 32, 32])
     layers: PositiveInt = 1
@@ -168,7 +168,9 @@ class Diffusion(Generator):
 
     def realism_loss(self, member: Member, images: Tensor, real: Tensor, random: BatchRandom) -> Tensor:
         """The member's denoising loss on real images, and its drift from the base on these and on its own images."""
-        of_real, of_own = self._noisy(real, "real", random), self._noisy(images.detach(), "synthetic", random)
+        # Noise of its own for each member: with the same, b would follow a, and their similarity stay at its maximum.
+        of_real = self._noisy(real, f"real {member}", random)
+        of_own = self._noisy(images.detach(), f"synthetic {member}", random)
         inputs, times = torch.cat([of_real.inputs, of_own.inputs]), torch.cat([of_real.times, of_own.times])
         answer = self.pair(inputs, times, _WEIGHTS[member, False]).float()
         with torch.no_grad():

@@ -43,7 +43,7 @@ class Stage:
 class TuningEffect:
     """Attributes:
     stages: by name, in the order of ``STAGES``.
-    real_hardness: mean hardness of the training images, in nats, for comparison.
+    real_hardness: mean hardness of the validation images, in nats, for comparison.
     similarity: mean similarity of the pairs after tuning.
     """
 
@@ -78,7 +78,8 @@ def measure_tuning(
             f" {run.generator.latent_shape}: name the generator that this run began with"
         )
     before = before.to(device).eval()
-    validation = extract_features(run.encoder, load_images(config.data).validation, device)
+    validation = load_images(config.data).validation
+    real_features = extract_features(run.encoder, validation, device)
     bank = map_images(run.encoder, run.encoder, run.images, device, BANK_SIZE).to(device)
     views = hardness_views(run.view, config.seed)
 
@@ -94,10 +95,10 @@ def measure_tuning(
         judges = (run.encoder.features, hardness_of, before.realism)
         features, hard, realism = (_batched(judge, samples[name], device) for judge in judges)
         under_floor = (realism < floor).float().mean().item()
-        stages[name] = Stage(frechet_distance(features, validation), hard.mean().item(), under_floor)
+        stages[name] = Stage(frechet_distance(features, real_features), hard.mean().item(), under_floor)
     if grid is not None:
         save_grid(grid, [(name, to_float(images[:GRID_IMAGES]), None) for name, images in samples.items()])
-    real_hardness = map_images(hardness_of, run.encoder, run.images, device, BANK_SIZE).mean().item()
+    real_hardness = map_images(hardness_of, run.encoder, validation, device, BANK_SIZE).mean().item()
     return TuningEffect(stages, real_hardness, _similarity(run, samples, device))
 
 

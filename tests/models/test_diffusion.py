@@ -123,10 +123,18 @@ def test_realism_loss_is_the_denoising_loss_plus_the_weighted_drift(member: Any)
 
 
 def test_a_member_that_is_its_base_has_not_drifted() -> None:
-    generator, real = small_diffusion(drift_weight=100.0), torch.zeros(4, 3, 16, 16)
+    real, losses = torch.zeros(4, 3, 16, 16), []
+    for weight in (0.0, 100.0):
+        generator = small_diffusion(drift_weight=weight)
+        generator.begin_tuning()
+        losses.append(generator.realism_loss("a", real, real, RANDOM))
+    torch.testing.assert_close(*losses)
+
+
+def test_members_that_are_still_alike_have_losses_of_their_own() -> None:
+    generator, real = small_diffusion(), torch.zeros(4, 3, 16, 16)
     generator.begin_tuning()
-    noise_alone = generator.pretraining_loss(real, RANDOM)
-    torch.testing.assert_close(generator.realism_loss("a", real, real, RANDOM), noise_alone)
+    assert generator.realism_loss("a", real, real, RANDOM) != generator.realism_loss("b", real, real, RANDOM)
 
 
 def test_realism_is_the_denoising_loss_of_the_base_with_noise_that_never_changes() -> None:
