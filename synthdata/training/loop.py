@@ -70,8 +70,8 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
         Seconds spent in iterations, over all resumed parts.
 
     Raises:
-        Interrupted: after SIGTERM or Ctrl-C; the state is saved.
-        OutOfTime: at the deadline, after the last iteration too; the state is saved.
+        Interrupted: after SIGTERM or Ctrl-C, after the last iteration too; the state is saved.
+        OutOfTime: at the deadline, likewise.
         FailureError: if a term of a loss is not finite, or the disk is full.
     """
     start, log, seconds_before = _restore(training, run, accelerator)
@@ -106,10 +106,8 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
                 _require_finite(state, iteration, run)
                 on_main_process(partial(save_checkpoint, run.checkpoints, done, state, settings.keep), accelerator)
             saved = f"stopped and saved as {run.checkpoints / f'step-{done:09d}'}; {GO_ON} to go on"
-            if stopping and stop.received == _DEADLINE:
-                raise OutOfTime(stop.received, saved)
-            if stopping and not last:
-                raise Interrupted(stop.received, saved)
+            if stopping:
+                raise (OutOfTime if stop.received == _DEADLINE else Interrupted)(stop.received, saved)
     return seconds_before + time.perf_counter() - began
 
 
@@ -196,9 +194,11 @@ class _StopRequests:
             self._previous[number] = signal.signal(number, self._receive)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        if error is None and self.received > _DEADLINE:
+            signal.raise_signal(self.received)  # it came after the last iteration had looked
 
     def agreed(self, logged: bool) -> bool:
         """Whether to stop now; several processes ask each other, at logged iterations only."""
