@@ -7,6 +7,7 @@
 - all trainings take equally many steps over equally many images, with the settings of recipes/contrast.py;
 - scores are linear, k-NN, and 1 % and 10 % of the labels, mean ± standard deviation over seeds; gains are differences
   to real images alone in the same seed;
+- --mix adainf trains each dataset once more in AdaInf's mix, and real images alone with its weaker views;
 - with several --limits, accuracy against the number of real images, and how many the synthetic ones are worth;
 - Ctrl-C and SIGTERM save and stop; the same command goes on, and finished runs are kept, also when datasets, seeds or
   limits are added.

@@ -36,7 +36,8 @@ class CompareConfig(ContrastSettings):
         data: labelled real images; the labels serve the scores alone.
         seeds: number of seeds, from 0.
         limits: numbers of real images; data.limit, or all of them, if not given. Several give the data efficiency.
-        mix: "adainf" trains each dataset once more, mixed with the real images as AdaInf does.
+        mix: "adainf" trains each dataset once more, mixed with the real images as AdaInf does, and once on real images
+            alone with the weaker views of that mix, which tells what the views change from what the images do.
         synthetic_only: also train on each dataset without real images.
         output: folder of the runs, the report and the plots. Finished runs in it are kept.
     """
@@ -59,12 +60,14 @@ class Way:
         shards: its dataset; None for real images alone.
         mix: how it is mixed with real images.
         real: whether there are real images.
+        weaker: whether real images alone get the weaker synthetic_views.
     """
 
     name: str
     shards: str | None = None
     mix: Mix = "ratio"
     real: bool = True
+    weaker: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,8 @@ def plan_jobs(config: CompareConfig, images: int) -> Iterator[Job]:
 def ways_of(config: CompareConfig) -> list[Way]:
     """Real images alone, and each dataset in every way that is asked for."""
     ways = [Way(BASELINE)]
+    if config.mix == "adainf":
+        ways.append(Way(f"{BASELINE}, weaker views", weaker=True))
     for name, shards in zip(_names(config.shards), config.shards, strict=True):
         ways.append(Way(f"{BASELINE} + {name}", shards))
         if config.mix == "adainf":
@@ -182,6 +187,7 @@ def _run_config(config: CompareConfig, job: Job, budgets: list[int]) -> Contrast
     )
     return replace(
         run,
+        views=config.synthetic_views if job.way.weaker else config.views,
         synthetic_share=config.synthetic_share if job.way.real else 1.0,
         checkpoint=replace(config.checkpoint, keep=1),
         evaluation=replace(config.evaluation, labels=budgets),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from emission.conftest import write_run
 from processes import REPOSITORY, start_recipe, wait_for
 
@@ -95,12 +96,20 @@ def test_finished_runs_are_kept_and_new_ones_added(finished: tuple[CompareConfig
     after = compared(replace(settings, limits=[40, 80, 100], synthetic_only=False, mix="adainf"))
     assert {path: path.stat().st_mtime_ns for path in reports} == reports
     kept = [run for run in before.runs if run.way != "synthetic alone"]
-    assert [run for run in after.runs if run.images < 100 and "AdaInf" not in run.way] == kept
+    assert [run for run in after.runs if run in kept] == kept
     assert {(run.way, run.images) for run in after.runs if run not in kept} == {
         ("real", 100),
         ("real + synthetic", 100),
+        *(("real, weaker views", images) for images in (40, 80, 100)),
         *(("real + synthetic (AdaInf)", images) for images in (40, 80, 100)),
     }
+    runs = Path(settings.output) / "runs"
+    real, weaker, adainf = (
+        yaml.safe_load((runs / f"{way}-40-images-seed-0" / "config.yaml").read_text())
+        for way in ("real", "real-weaker-views", "real-synthetic-AdaInf")
+    )
+    assert real["views"] == adainf["views"] != weaker["views"] == weaker["synthetic_views"] == adainf["synthetic_views"]
+    assert adainf["mix"] == "adainf"
 
 
 def test_the_recipe_leaves_tables_and_plots(
