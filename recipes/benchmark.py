@@ -29,18 +29,18 @@ from typing import TypeVar
 
 import torch
 
+from synthdata.benchmarks.emission_rates import emission_rates
+from synthdata.benchmarks.headline import HeadlineConfig, run_headline
+from synthdata.benchmarks.profiling import ProfileConfig, format_profile, peak_mebibytes, profile_joint
+from synthdata.benchmarks.reading_rates import reading_rates
+from synthdata.benchmarks.throughput import ThroughputConfig, measure_throughput
+from synthdata.benchmarks.tuning import measure_tuning
+from synthdata.benchmarks.view_rates import view_rates
 from synthdata.configuration import parse, read_over
-from synthdata.data.rates import reading_rates
-from synthdata.emission.rates import emission_rates
 from synthdata.emission.run import load_run
 from synthdata.errors import one_line_errors
 from synthdata.models import load_generator
-from synthdata.training.headline import HeadlineConfig, run_headline
-from synthdata.training.profiling import ProfileConfig, format_profile, peak_mebibytes, profile_joint
-from synthdata.training.throughput import ThroughputConfig, measure_throughput
-from synthdata.training.tuning import measure_tuning
 from synthdata.views import ViewConfig
-from synthdata.views.rates import view_rates
 
 CONFIGS = Path(__file__).parent / "configs"
 Config = TypeVar("Config", HeadlineConfig, ProfileConfig)

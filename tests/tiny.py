@@ -26,6 +26,16 @@ _SETTINGS: dict[str, Any] = {
     "evaluation.labels": [],
 }
 
+TINY_DIFFUSION: dict[str, Any] = {
+    "generator__kind": "diffusion",
+    "generator__diffusion__widths": "[4,8]",
+    "generator__diffusion__lora_rank": 2,
+    "generator__diffusion__sampling_steps": 4,
+    "synthetic__start": 0.0,
+    "evaluation__test": False,
+}
+"""Changes that make the generator a diffusion model."""
+
 
 def tiny_flags(output_dir: Path, **changes: Any) -> list[str]:
     """Flags of a tiny run; a changed setting is written with ``__`` for each dot."""

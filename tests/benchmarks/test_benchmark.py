@@ -11,11 +11,12 @@ import torch
 import yaml
 from emission.conftest import tiny_gan
 from hub.samples import write_parquet, write_webdataset
+from processes import REPOSITORY
 from tiny import tiny_flags
 
 from synthdata.models import Encoder
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "benchmark.py"
+RECIPE = REPOSITORY / "recipes" / "benchmark.py"
 CONFIGS = RECIPE.parent / "configs"
 Benchmark = Callable[..., str]
 

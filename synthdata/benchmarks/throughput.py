@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
+from synthdata.benchmarks.profiling import random_images
 from synthdata.data import RealData
 from synthdata.data.decode import PixelFormat
 from synthdata.errors import MisuseError
@@ -26,7 +27,6 @@ from synthdata.training.contrast import build_contrast
 from synthdata.training.contrast_config import ContrastConfig
 from synthdata.training.execution import build_encoder, start_accelerator
 from synthdata.training.optimisation import encoder_optimizer, step_optimizer
-from synthdata.training.profiling import random_images
 
 
 @dataclass

@@ -1,7 +1,6 @@
-"""Joint training of diffusion models, and the measurement of what tuning did."""
+"""Joint training of diffusion models."""
 
 import json
-import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 from diffusers import DDIMPipeline, DDPMScheduler
-from PIL import Image
 from processes import REPOSITORY
 from small_generators import save_stock_pipeline
-from tiny import tiny_config
+from tiny import TINY_DIFFUSION, tiny_config
 
 from synthdata.configuration import parse
 from synthdata.data import load_images
@@ -23,24 +21,13 @@ from synthdata.training import JointConfig, train_joint
 from synthdata.training.checkpoint import load_checkpoint, save_checkpoint
 from synthdata.training.joint import JointTraining
 from synthdata.training.train import build_training, new_generator
-from synthdata.training.tuning import STAGES, measure_tuning
-
-CPU = torch.device("cpu")
-TINY: dict[str, Any] = {
-    "generator__kind": "diffusion",
-    "generator__diffusion__widths": "[4,8]",
-    "generator__diffusion__lora_rank": 2,
-    "generator__diffusion__sampling_steps": 4,
-    "synthetic__start": 0.0,
-    "evaluation__test": False,
-}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A tiny run of both phases, and its report."""
     folder = tmp_path_factory.mktemp("diffusion") / "run"
-    return folder, train_joint(tiny_config(folder, **TINY))
+    return folder, train_joint(tiny_config(folder, **TINY_DIFFUSION))
 
 
 def test_a_diffusion_run_leaves_a_stock_pipeline_and_a_pair(finished: tuple[Path, dict[str, Any]]) -> None:
@@ -59,7 +46,7 @@ def test_a_diffusion_run_leaves_a_stock_pipeline_and_a_pair(finished: tuple[Path
 
 
 def start(folder: Path, **changes: Any) -> JointTraining:
-    config = tiny_config(folder, **TINY | changes)
+    config = tiny_config(folder, **TINY_DIFFUSION | changes)
     return build_training(config, load_images(config.data), Accelerator(cpu=True))
 
 
@@ -99,7 +86,7 @@ def test_tuning_leaves_the_base_as_pretraining_left_it(tmp_path: Path) -> None:
 def test_a_stock_pipeline_is_tuned_without_pretraining(tmp_path: Path) -> None:
     gray = {"in_channels": 1, "out_channels": 1}
     stock = save_stock_pipeline(tmp_path / "stock", DDPMScheduler(), **gray)
-    train_joint(tiny_config(tmp_path / "run", **TINY | {"generator__pretrained": stock, "train__steps": 2}))
+    train_joint(tiny_config(tmp_path / "run", **TINY_DIFFUSION | {"generator__pretrained": stock, "train__steps": 2}))
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["phase"] for line in lines] == ["joint", "joint"]
     DDIMPipeline.from_pretrained(tmp_path / "run" / "generator")
@@ -115,29 +102,10 @@ def test_a_stock_pipeline_is_tuned_without_pretraining(tmp_path: Path) -> None:
 def test_a_stock_pipeline_that_does_not_fit_is_named(changes: dict[str, Any], words: list[str], tmp_path: Path) -> None:
     stock = save_stock_pipeline(tmp_path / "stock", DDPMScheduler())
     with pytest.raises(MisuseError) as caught:
-        train_joint(tiny_config(tmp_path / "run", **TINY | {"generator__pretrained": stock} | changes))
+        train_joint(tiny_config(tmp_path / "run", **TINY_DIFFUSION | {"generator__pretrained": stock} | changes))
     for word in [str(stock), *words]:
         assert word in str(caught.value)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_generator_that_was_not_tuned_measures_the_same_before_and_after(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    folder, _ = finished
-    effect = measure_tuning(folder, load_generator(folder / "generator"), 80, CPU, tmp_path / "grid.png")
-    assert list(effect.stages) == list(STAGES)
-    assert effect.stages["before"] == effect.stages["after, member a"] != effect.stages["after, member b"]
-    assert all(stage.hardness > 0 and 0 <= stage.under_floor <= 1 for stage in effect.stages.values())
-    assert Image.open(tmp_path / "grid.png").size[0] > 200
-
-
-def test_tuning_is_measured_against_a_generator_of_the_same_latents_only(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    other = load_generator(save_stock_pipeline(tmp_path / "stock", DDPMScheduler()))
-    with pytest.raises(MisuseError, match=r"latents of \(3, 16, 16\).*name the generator that this run began with"):
-        measure_tuning(finished[0], other, 80, CPU)
 
 
 @pytest.mark.parametrize(
@@ -162,16 +130,3 @@ def test_a_diffusion_configuration_makes_a_generator_for_its_images(name: str) -
     config = parse(JointConfig, "", ["--config", str(REPOSITORY / "recipes" / "configs" / f"{name}.yaml")])
     generator = new_generator(config.generator, config.data.image_size, channels=3)
     assert (generator.kind, generator.image_size) == ("diffusion", config.data.image_size)
-
-
-def test_the_benchmark_prints_a_line_for_each_stage(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    generator, grid = finished[0] / "generator", tmp_path / "grid.png"
-    recipe = runpy.run_path(str(REPOSITORY / "recipes" / "benchmark.py"))
-    options = ["--run", str(finished[0]), "--before", str(generator), "--samples", "64", "--grid", str(grid)]
-    recipe["main"](["tuning", *options, "--device", "cpu"])
-    printed = capsys.readouterr().out
-    for name in STAGES:
-        assert re.search(rf"^{name} +[\d.]+ +[\d.]+ +[\d.]+%$", printed, re.M)
-    assert grid.exists()

@@ -10,13 +10,13 @@ from typing import Literal, get_args
 
 from accelerate import Accelerator
 
+from synthdata.benchmarks.headline_table import Results, Row, write_results
 from synthdata.data import RealData, load_images
 from synthdata.errors import Interrupted, MisuseError
 from synthdata.ranges import PositiveFloat, PositiveInt, UnitInterval
 from synthdata.training.collective import largest_of_processes, local_main_process_first, on_main_process
 from synthdata.training.config import Arm, JointConfig
 from synthdata.training.execution import start_accelerator
-from synthdata.training.headline_table import Results, Row, write_results
 from synthdata.training.loop import OutOfTime
 from synthdata.training.pretrain import pretrain_generator
 from synthdata.training.run_directory import RunDirectory

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny import tiny_flags
 
+from synthdata.benchmarks.profiling import PHASES, PhaseClock, Profile, ProfileConfig, format_profile, profile_joint
 from synthdata.configuration import parse
-from synthdata.training.profiling import PHASES, PhaseClock, Profile, ProfileConfig, format_profile, profile_joint
 
 
 def profile_config(**changes: object) -> ProfileConfig:

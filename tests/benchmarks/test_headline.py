@@ -16,9 +16,17 @@ from processes import start_recipe, wait_for
 from safetensors.torch import load_file
 from tiny import tiny_flags
 
+from synthdata.benchmarks.headline import (
+    GENERATOR,
+    HeadlineArm,
+    HeadlineConfig,
+    Job,
+    job_config,
+    plan_jobs,
+    run_headline,
+)
 from synthdata.configuration import parse
 from synthdata.errors import MisuseError
-from synthdata.training.headline import GENERATOR, HeadlineArm, HeadlineConfig, Job, job_config, plan_jobs, run_headline
 from synthdata.training.plan import Plan
 
 SHORT = {"arms": "[real,both]", "seeds": 1, "fractions": "[]", "train__log_every": 2}
@@ -62,8 +70,8 @@ def test_slices_stop_in_time_and_come_to_the_table_of_one_call(
 ) -> None:
     looks = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: 10.0 * next(looks), perf_counter=time.perf_counter)
-    for module in ("headline", "loop"):
-        monkeypatch.setattr(f"synthdata.training.{module}.time", clock)
+    for module in ("benchmarks.headline", "training.loop"):
+        monkeypatch.setattr(f"synthdata.{module}.time", clock)
     config, slices = headline_config(tmp_path / "table", budget_minutes=100 / 60), 0
     text = ""
     while "Next: " in text or not slices:

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from synthdata.training.headline_table import Results, Row, write_results
+from synthdata.benchmarks.headline_table import Results, Row, write_results
 
 MACHINE = {"device": "cpu (1 threads)", "processes": 1, "versions": {"python": "3.11"}}
 
