@@ -15,7 +15,8 @@ criteria that no sample meets; finished shards are kept.
 
 from synthdata.configuration import parse
 from synthdata.emission.config import EmissionConfig
-from synthdata.emission.emit import emit, summary
+from synthdata.emission.dataset import summary
+from synthdata.emission.emit import emit
 from synthdata.errors import one_line_errors
 
 if __name__ == "__main__":

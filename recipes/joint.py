@@ -16,7 +16,8 @@ from pathlib import Path
 
 from synthdata.configuration import parse, told
 from synthdata.emission.config import EmissionConfig
-from synthdata.emission.emit import emit, summary
+from synthdata.emission.dataset import summary
+from synthdata.emission.emit import emit
 from synthdata.errors import MisuseError, one_line_errors
 from synthdata.publishing.model_card import write_model_card
 from synthdata.training import GO_ON, JointConfig, summarise, train_joint

@@ -13,10 +13,11 @@ from synthdata.emission.compute import ModelThreads, embed_real_images
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.criteria import draw_reference, measure_criteria
 from synthdata.emission.emit import compute_threads, emit_run
-from synthdata.emission.plan import Kind, plan_shards
+from synthdata.emission.kinds import Kind
+from synthdata.emission.plan import plan_shards
 from synthdata.emission.run import Run
 from synthdata.emission.scoring import forward_batch
-from synthdata.emission.shards import selected_rows
+from synthdata.emission.selection import selected_rows
 from synthdata.rng import latents_at
 
 

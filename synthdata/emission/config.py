@@ -12,19 +12,40 @@ Quantiles = Annotated[tuple[UnitInterval, UnitInterval], Increasing(strictly=Tru
 
 
 @dataclass
-class EmissionConfig:
+class DatasetConfig:
+    """What every dataset that is written can be told.
+
+    Attributes:
+        output: dataset directory to write or to complete.
+        shard_size: rows of a shard.
+        seed: of all that is drawn, in [0, 2**63).
+        format: "webdataset" writes tar files, "parquet" the same rows as Parquet.
+        image_format: "png" and lossless "webp" keep every pixel; "jpeg" does not.
+        quality: of "jpeg", 1 to 100.
+        license: of the dataset, as the Hub spells it (such as cc-by-4.0); told in the card.
+        worker: this process's number, from 0, in a job array of `workers` processes without a launcher.
+        workers: number of processes of the job array.
+    """
+
+    output: str = "out/digits"
+    shard_size: PositiveInt = 1000
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    format: Format = "webdataset"
+    image_format: ImageFormat = "png"
+    quality: Annotated[int, Range(1, 100)] = 95
+    license: str | None = None
+    worker: NonNegativeInt = 0
+    workers: PositiveInt = 1
+
+
+@dataclass
+class EmissionConfig(DatasetConfig):
     """Hard samples and positive pairs of a finished run, written as sharded datasets.
 
     Attributes:
         run: run directory that the encoder, the generator and the settings are read from.
-        output: dataset directory to write or to complete.
         hard: rows of the hard samples; 0 for none.
         pairs: rows of the positive pairs; 0 for none.
-        shard_size: rows of a shard.
-        seed: of the latents and views, in [0, 2**63).
-        format: "webdataset" writes tar files, "parquet" the same rows as Parquet.
-        image_format: "png" and lossless "webp" keep every pixel; "jpeg" does not.
-        quality: of "jpeg", 1 to 100.
         oversample: candidates that each row of the hard samples is first chosen from.
         hardness_band: hard samples lie between these quantiles of the hardness of unselected samples. The upper end
             keeps out what is so hard that it is no image.
@@ -33,31 +54,19 @@ class EmissionConfig:
             refuse more than a quarter of the unselected samples: then that quarter is refused.
         memorisation_quantile: nothing is emitted that is closer to a training image than this quantile of the
             training images' own distances to their nearest neighbours.
-        license: of the dataset, as the Hub spells it (such as cc-by-4.0); told in the card.
         batch_size: images computed at once, in whole forward batches (64 on a CPU, 256 elsewhere); changes speed and
             memory, never a byte of the shards. One forward batch per core, or two on an accelerator, if not given.
-        worker: this process's number, from 0, in a job array of `workers` processes without a launcher.
-        workers: number of processes of the job array.
     """
 
     run: str = "runs/digits"
-    output: str = "out/digits"
     hard: NonNegativeInt = 0
     pairs: NonNegativeInt = 0
-    shard_size: PositiveInt = 1000
-    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
-    format: Format = "webdataset"
-    image_format: ImageFormat = "png"
-    quality: Annotated[int, Range(1, 100)] = 95
     oversample: Annotated[int, Range(1, 64)] = 4
     hardness_band: Quantiles = (0.5, 0.95)
     similarity_band: Quantiles = (0.1, 0.9)
     realism_quantile: UnitInterval = 0.05
     memorisation_quantile: UnitInterval = 0.05
-    license: str | None = None
     batch_size: PositiveInt | None = None
-    worker: NonNegativeInt = 0
-    workers: PositiveInt = 1
 
 
 def check_config(config: EmissionConfig) -> None:

@@ -11,7 +11,7 @@ from synthdata.data import to_float
 from synthdata.emission.compute import ModelThreads
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.guard import RealNeighbours
-from synthdata.emission.plan import DECIMALS, SCORES, Kind
+from synthdata.emission.kinds import DECIMALS, KINDS, Kind
 from synthdata.emission.run import Run
 from synthdata.emission.scoring import BANK_SIZE, Candidates, Scorer, forward_batch, hardness_views, rounded
 from synthdata.errors import MisuseError
@@ -105,7 +105,7 @@ def measure_criteria(reference: Reference, config: EmissionConfig) -> Criteria:
         realism_floor=_round(floor),
         copy_distance=_round(real.copy_distance(config.memorisation_quantile)),
         edges={
-            SCORES[kind]: _edges(score),
+            KINDS[kind].score: _edges(score),
             "realism": _edges(np.concatenate([realism, of_real])),
             "nearest_similarity": _edges(similarity),
         },

@@ -17,12 +17,10 @@ from PIL import Image
 
 from synthdata.emission.config import ImageFormat
 from synthdata.emission.files import HashedFile
+from synthdata.emission.kinds import KINDS, Kind, Row
 from synthdata.emission.pipeline import batched
-from synthdata.emission.plan import SCORES, Kind
-from synthdata.emission.selection import Row
 
 _SUFFIXES: dict[ImageFormat, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
-_MEMBERS: dict[Kind, tuple[str, ...]] = {"hard": ("",), "pairs": ("a", "b")}
 
 ROW_GROUP = 100
 """Rows that a reader of a Parquet file has to read at once."""
@@ -46,7 +44,7 @@ class EncodedRow:
     key: str
     images: tuple[bytes, ...]
     suffix: str
-    metadata: dict[str, int | float]
+    metadata: dict[str, Any]
     dropped: Counter[str]
     candidate_scores: list[float]
 
@@ -73,7 +71,7 @@ def write_tar(file: HashedFile, kind: Kind, rows: Iterable[EncodedRow]) -> None:
     """WebDataset: for each row its images, ``<key>.png`` or ``<key>.a.png`` and ``<key>.b.png``, and ``<key>.json``."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:  # type: ignore[call-overload]
         for row in rows:
-            for member, image in zip(_MEMBERS[kind], row.images, strict=True):
+            for member, image in zip(KINDS[kind].members, row.images, strict=True):
                 _add(tar, ".".join(filter(None, (row.key, member, row.suffix))), image)
             _add(tar, f"{row.key}.json", json.dumps(row.metadata).encode())
 
@@ -94,21 +92,15 @@ def write_parquet(file: HashedFile, kind: Kind, rows: Iterable[EncodedRow]) -> N
 
 def parquet_features(kind: Kind) -> Features:
     """The columns of a Parquet file."""
-    metadata = {
-        "index": Value("int64"),
-        "seed": Value("int64"),
-        SCORES[kind]: Value("float64"),
-        "realism": Value("float64"),
-        "nearest_real": Value("int64"),
-        "nearest_similarity": Value("float64"),
-    }
-    return Features({**{_column(member): ImageFeature() for member in _MEMBERS[kind]}, **metadata})
+    metadata = {"index": "int64", "seed": "int64", **KINDS[kind].columns}
+    images = {_column(member): ImageFeature() for member in KINDS[kind].members}
+    return Features({**images, **{name: Value(dtype) for name, dtype in metadata.items()}})
 
 
 def _parquet_row(kind: Kind, row: EncodedRow) -> dict[str, Any]:
     images = {
         _column(member): {"bytes": image, "path": ".".join(filter(None, (row.key, member, row.suffix)))}
-        for member, image in zip(_MEMBERS[kind], row.images, strict=True)
+        for member, image in zip(KINDS[kind].members, row.images, strict=True)
     }
     return {**images, **row.metadata}
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from synthdata.emission.files import disk_errors, read_json, write_json
-from synthdata.emission.plan import CANDIDATES, DECIMALS, SCORES, Kind, Shard
+from synthdata.emission.kinds import CANDIDATES, DECIMALS, KINDS, Kind
+from synthdata.emission.plan import Shard
 from synthdata.errors import FailureError, MisuseError
 from synthdata.publishing.card import write_dataset_card
 
@@ -188,7 +189,7 @@ def _summary(kind: Kind, criteria: dict[str, Any], shards: Sequence[Record]) -> 
         "columns": {
             name: {
                 **_column([summary["columns"][name] for summary in summaries]),
-                "edges": criteria["edges"][SCORES[kind] if name == CANDIDATES else name],
+                "edges": criteria["edges"][KINDS[kind].score if name == CANDIDATES else name],
             }
             for name in summaries[0]["columns"]
         },

@@ -2,20 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from synthdata.emission.config import Format
-
-Kind = Literal["hard", "pairs"]
-
-SCORES: dict[Kind, str] = {"hard": "hardness", "pairs": "similarity"}
-"""The score that rows of a kind are chosen by, and its column's name."""
-
-CANDIDATES = "candidates"
-"""In a manifest's columns: the score of all candidates, before any was dropped."""
-
-DECIMALS = 6
-"""Scores are rounded to this many decimals before anything is compared with them or written."""
+from synthdata.emission.kinds import Kind
 
 _SUFFIXES: dict[Format, str] = {"webdataset": "tar", "parquet": "parquet"}
 

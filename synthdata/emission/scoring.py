@@ -11,7 +11,7 @@ from torch import Tensor
 
 from synthdata.data import to_float, to_uint8
 from synthdata.emission.guard import RealNeighbours
-from synthdata.emission.plan import DECIMALS, Kind
+from synthdata.emission.kinds import DECIMALS, Kind
 from synthdata.emission.run import Run
 from synthdata.models import Member
 from synthdata.objectives import hardness, pair_similarity

@@ -1,18 +1,21 @@
 """Choosing rows among candidates: each row has its own, and takes the best of those that meet the criteria."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthdata.emission.compute import ModelThreads
 from synthdata.emission.criteria import Criteria
+from synthdata.emission.guard import RealNeighbours
+from synthdata.emission.kinds import KINDS, SURPLUS, Row
 from synthdata.emission.pipeline import batched
-from synthdata.emission.plan import SCORES, Kind
-from synthdata.emission.scoring import Candidates, Scorer, forward_batch
+from synthdata.emission.plan import Shard
+from synthdata.emission.run import Run
+from synthdata.emission.scoring import Candidates, Scorer, forward_batch, hardness_views
 from synthdata.errors import FailureError
 from synthdata.rng import generator_at, latents_at
 
@@ -25,9 +28,6 @@ MOST_CANDIDATES = 128
 """Rows without an acceptable candidate get twice as many in the next round, up to ``LARGEST_ROUND`` at a time, and none
 after about ``MOST_CANDIDATES``."""
 
-SURPLUS = "surplus"
-"""The count of candidates that met every criterion, but whose row took another one."""
-
 _LOOSEN = {
     "memorised": "lower --memorisation_quantile, or train on more images",
     "unrealistic": "lower --realism_quantile, or train the generator longer",
@@ -38,31 +38,25 @@ _LOOSEN = {
 }
 
 
-def reasons(kind: Kind) -> tuple[str, ...]:
-    """Why candidates of ``kind`` are dropped, in the order in which the criteria are looked at."""
-    band = ("too_easy", "too_hard") if kind == "hard" else ("too_different", "too_alike")
-    return ("memorised", "unrealistic", *band, SURPLUS)
+def blocks_of(shards: Sequence[Shard]) -> list[range]:
+    """The blocks, or beginnings of blocks, that hold the rows of ``shards`` (of one kind, in order), each once."""
+    ends: dict[int, int] = {}
+    for shard in shards:
+        for start in range(shard.first_row // BLOCK_ROWS * BLOCK_ROWS, shard.end, BLOCK_ROWS):
+            ends[start] = min(start + BLOCK_ROWS, shard.end)
+    return [range(start, end) for start, end in ends.items()]
 
 
-@dataclass
-class Row:
-    """A row of a dataset in the making.
+def selected_rows(
+    models: ModelThreads, real: RealNeighbours, criteria: Criteria, shards: Sequence[Shard]
+) -> Iterator[list[Row]]:
+    """The rows of ``shards``, block by block, and those before them in their block."""
+    views = hardness_views(models.run.view, criteria.seed)
 
-    Attributes:
-        kind: what it is.
-        index: its index in the dataset.
-        images: (H, W, C) uint8: one of a hard sample, two of a pair; empty until a candidate is accepted.
-        metadata: its columns.
-        dropped: number of its candidates that were dropped, by reason.
-        candidate_scores: hardness or similarity of all its candidates.
-    """
+    def select(run: Run, indices: range) -> list[Row]:
+        return select_rows(Scorer(run, real, views, models.device), criteria, indices)
 
-    kind: Kind
-    index: int
-    images: tuple[NDArray[np.uint8], ...] = ()
-    metadata: dict[str, int | float] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
-    candidate_scores: list[float] = field(default_factory=list)
+    return models.map(select, blocks_of(shards))
 
 
 def select_rows(scorer: Scorer, criteria: Criteria, indices: range) -> list[Row]:
@@ -121,7 +115,7 @@ def _fill(rows: list[Row], scored: Candidates, criteria: Criteria) -> None:
 def first_failures(scored: Candidates, criteria: Criteria) -> NDArray[np.str_]:
     """(N,) the first criterion that each candidate fails, empty if it meets all."""
     low, high = criteria.band
-    memorised, unrealistic, below, above, _ = reasons(criteria.kind)
+    memorised, unrealistic, below, above, _ = KINDS[criteria.kind].reasons
     failures = [
         scored.pixel_distance <= criteria.copy_distance,
         # a score that is not a number is not acceptable either
@@ -137,7 +131,7 @@ def _take(row: Row, scored: Candidates, candidate: int, seed: int) -> None:
     row.metadata = {
         "index": row.index,
         "seed": seed,
-        SCORES[row.kind]: float(scored.score[candidate]),
+        KINDS[row.kind].score: float(scored.score[candidate]),
         "realism": float(scored.realism[candidate]),
         "nearest_real": int(scored.nearest_real[candidate]),
         "nearest_similarity": float(scored.nearest_similarity[candidate]),

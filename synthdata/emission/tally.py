@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from synthdata.emission.criteria import Criteria
 from synthdata.emission.encoding import EncodedRow
-from synthdata.emission.plan import CANDIDATES, DECIMALS, SCORES
-from synthdata.emission.selection import reasons
+from synthdata.emission.kinds import CANDIDATES, DECIMALS, KINDS, Kind
 
 
 @dataclass
 class Tally:
-    """Counts of one shard, such that the counts of shards add up to those of the dataset exactly."""
+    """Counts of one shard, such that the counts of shards add up to those of the dataset exactly.
 
-    criteria: Criteria
+    Attributes:
+        kind: what its rows are.
+        edges: for each column that is counted, the edges of its histogram.
+    """
+
+    kind: Kind
+    edges: dict[str, list[float]]
     candidates: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -27,7 +31,7 @@ class Tally:
         for row in rows:
             self.candidates += len(row.candidate_scores)
             self.dropped.update(row.dropped)
-            for column in self.criteria.edges:
+            for column in self.edges:
                 self.values.setdefault(column, []).append(row.metadata[column])
             self.values.setdefault(CANDIDATES, []).extend(row.candidate_scores)
             yield row
@@ -36,12 +40,12 @@ class Tally:
         """JSON-ready: candidates, drops by reason, and for each column the counts in its bins and an exact sum."""
         return {
             "candidates": self.candidates,
-            "dropped": {reason: self.dropped[reason] for reason in reasons(self.criteria.kind)},
+            "dropped": {reason: self.dropped[reason] for reason in KINDS[self.kind].reasons},
             "columns": {column: self._column(column, values) for column, values in self.values.items()},
         }
 
     def _column(self, column: str, values: list[float]) -> dict[str, Any]:
-        edges = self.criteria.edges[SCORES[self.criteria.kind] if column == CANDIDATES else column]
+        edges = self.edges[KINDS[self.kind].score if column == CANDIDATES else column]
         finite = np.array(values)[np.isfinite(values)]
         counts, _ = np.histogram(finite.clip(edges[0], edges[-1]), edges)
         # in whole units of the last decimal, since floating-point sums depend on their order

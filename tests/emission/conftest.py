@@ -11,7 +11,8 @@ import yaml
 
 from synthdata.data import DataConfig
 from synthdata.emission.config import EmissionConfig
-from synthdata.emission.emit import Emission, emit
+from synthdata.emission.dataset import Emission
+from synthdata.emission.emit import emit
 from synthdata.emission.run import Run, load_run
 from synthdata.models import GAN, Encoder, GANConfig
 from synthdata.views import ViewConfig

@@ -3,7 +3,7 @@
 import pytest
 
 from synthdata.emission.plan import plan_shards, shards_of
-from synthdata.emission.shards import blocks_of
+from synthdata.emission.selection import blocks_of
 
 
 def test_shards_are_named_by_kind_number_and_count():

@@ -47,7 +47,9 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tar_dataset(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Hard samples and pairs with a licence, as WebDataset."""
     output = tmp_path_factory.mktemp("datasets") / "tar"
-    emit(EmissionConfig(str(finished_run), str(output), hard=20, pairs=12, shard_size=8, license="cc-by-4.0"))
+    emit(
+        EmissionConfig(run=str(finished_run), output=str(output), hard=20, pairs=12, shard_size=8, license="cc-by-4.0")
+    )
     return output
 
 
@@ -55,5 +57,5 @@ def tar_dataset(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def parquet_dataset(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs alone, without a licence, as Parquet; the folder has the name of a builder of `datasets`."""
     output = tmp_path_factory.mktemp("datasets") / "parquet"
-    emit(EmissionConfig(str(finished_run), str(output), pairs=12, format="parquet"))
+    emit(EmissionConfig(run=str(finished_run), output=str(output), pairs=12, format="parquet"))
     return output

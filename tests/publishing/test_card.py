@@ -55,7 +55,7 @@ def test_load_dataset_tells_datasets_of_one_name_apart(
     hardness = []
     for seed in (0, 1):
         output = tmp_path / str(seed) / "same"
-        emit(EmissionConfig(str(finished_run), str(output), hard=4, seed=seed))
+        emit(EmissionConfig(run=str(finished_run), output=str(output), hard=4, seed=seed))
         hardness.append([row["json"]["hardness"] for row in load_dataset(str(output), "hard", split="train")])
     assert hardness[0] != hardness[1]
 

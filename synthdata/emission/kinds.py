@@ -1,0 +1,75 @@
+"""What the rows of a dataset hold: a kind of row is declared here, and nowhere else in this package."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["hard", "pairs"]
+
+CANDIDATES = "candidates"
+"""In a manifest's columns: the score of all candidates, before any was dropped."""
+
+DECIMALS = 6
+"""Scores are rounded to this many decimals before anything is compared with them or written."""
+
+SURPLUS = "surplus"
+"""The count of candidates that met every criterion, but whose row took another one."""
+
+
+@dataclass(frozen=True)
+class RowKind:
+    """What every row of a kind has, beside its ``index`` and the dataset's ``seed``.
+
+    Attributes:
+        members: names of its images; one image has no name.
+        score: the column that rows are chosen by.
+        columns: its other columns, with the type that `datasets` gives each.
+        reasons: why candidates are dropped, in the order in which the criteria are looked at.
+    """
+
+    members: tuple[str, ...]
+    score: str
+    columns: dict[str, str]
+    reasons: tuple[str, ...]
+
+
+_NEAREST = {"realism": "float64", "nearest_real": "int64", "nearest_similarity": "float64"}
+
+KINDS: dict[Kind, RowKind] = {
+    "hard": RowKind(
+        ("",),
+        "hardness",
+        {"hardness": "float64", **_NEAREST},
+        ("memorised", "unrealistic", "too_easy", "too_hard", SURPLUS),
+    ),
+    "pairs": RowKind(
+        ("a", "b"),
+        "similarity",
+        {"similarity": "float64", **_NEAREST},
+        ("memorised", "unrealistic", "too_different", "too_alike", SURPLUS),
+    ),
+}
+
+
+@dataclass
+class Row:
+    """A row of a dataset in the making.
+
+    Attributes:
+        kind: what it is.
+        index: its index in the dataset.
+        images: (H, W, C) uint8, one for each of the kind's members; empty until a candidate is accepted.
+        metadata: its columns.
+        dropped: number of its candidates that were dropped, by reason.
+        candidate_scores: the score of all its candidates.
+    """
+
+    kind: Kind
+    index: int
+    images: tuple[NDArray[np.uint8], ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    candidate_scores: list[float] = field(default_factory=list)
