@@ -18,7 +18,16 @@ from synthdata.emission.config import EmissionConfig
 from synthdata.emission.dataset import summary
 from synthdata.emission.emit import emit
 from synthdata.errors import one_line_errors
+from synthdata.publishing.card import write_missing_card
+
+
+def main() -> None:
+    config = parse(EmissionConfig, __doc__ or "")
+    emission = emit(config)
+    write_missing_card(config.output)
+    print(summary(emission))
+
 
 if __name__ == "__main__":
     with one_line_errors():
-        print(summary(emit(parse(EmissionConfig, "Write the hard samples and positive pairs of a run as a dataset."))))
+        main()

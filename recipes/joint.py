@@ -19,6 +19,7 @@ from synthdata.emission.config import EmissionConfig
 from synthdata.emission.dataset import summary
 from synthdata.emission.emit import emit
 from synthdata.errors import MisuseError, one_line_errors
+from synthdata.publishing.card import write_missing_card
 from synthdata.publishing.model_card import write_model_card
 from synthdata.training import GO_ON, JointConfig, summarise, train_joint
 
@@ -36,6 +37,7 @@ def main() -> None:
         print(summarise(report, Path(config.output_dir)))
     if emission:
         emitted = emit(emission)
+        write_missing_card(emission.output)
         if report:
             print(summary(emitted))
 

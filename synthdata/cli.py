@@ -102,8 +102,10 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _finish(options: argparse.Namespace) -> int:
     from synthdata.emission import finish_dataset, read_manifest
+    from synthdata.publishing.card import write_missing_card
 
     finish_dataset(options.folder)
+    write_missing_card(options.folder)
     print(f"{options.folder} is finished: {_contents(read_manifest(options.folder))}")
     return 0
 

@@ -10,6 +10,7 @@ from processes import REPOSITORY
 
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit
+from synthdata.publishing.card import write_missing_card
 
 SECTION = "Train on the datasets"
 
@@ -27,6 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     run = write_run(folder / "run")
     emit(EmissionConfig(run=str(run), output=str(folder / "out" / "digits"), pairs=80, shard_size=40))
+    write_missing_card(folder / "out" / "digits")
     return folder
 
 

@@ -48,6 +48,7 @@ def reached(room: str) -> set[str]:
     [
         ("objectives", {"training", "data", "emission", "publishing"}),
         ("models", {"training"}),
+        ("emission", {"training", "publishing"}),
         ("publishing", {"models", "training"}),
     ],
 )

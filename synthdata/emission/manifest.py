@@ -1,7 +1,7 @@
 """What a dataset directory says of itself, while it is being made and when it is done.
 
 While shards are made, a hidden folder holds the plan and one small record for each finished shard. Finishing joins them
-into manifest.json, has the card written, and removes the folder.
+into manifest.json and removes the folder. The card is written afterwards, by whoever had the dataset made.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ from synthdata.emission.files import disk_errors, read_json, write_json
 from synthdata.emission.kinds import CANDIDATES, DECIMALS, KINDS, Kind
 from synthdata.emission.plan import Shard
 from synthdata.errors import FailureError, MisuseError
-from synthdata.publishing.card import write_dataset_card
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -118,9 +117,7 @@ def recorded(folder: Path) -> dict[str, Record]:
 
 
 def finish_dataset(folder: Path | str) -> dict[str, Any] | None:
-    """Write the manifest and the card of a dataset whose shards are all made, and remove the work folder.
-
-    Of a finished dataset it only restores a card that is missing.
+    """Write the manifest of a dataset whose shards are all made, and remove the work folder.
 
     Returns:
         The manifest, or None if another process finished the dataset at the same time.
@@ -133,18 +130,15 @@ def finish_dataset(folder: Path | str) -> dict[str, Any] | None:
     try:
         plan_file = (folder / WORK / PLAN).open("rb")
     except OSError:
-        manifest = read_manifest(folder)
-        if not (folder / CARD).exists():
-            with disk_errors(folder):
-                write_dataset_card(folder)
-        return manifest
+        return read_manifest(folder)
     with plan_file, disk_errors(folder):
         fcntl.flock(plan_file, fcntl.LOCK_EX)
         if not (folder / WORK / PLAN).exists():
             return None
         if not (folder / MANIFEST).exists():
-            write_json(folder / MANIFEST, _manifest(folder))
-        write_dataset_card(folder)
+            manifest = _manifest(folder)
+            (folder / CARD).unlink(missing_ok=True)  # whatever it tells of, it is no manifest of this dataset
+            write_json(folder / MANIFEST, manifest)
         _clear(folder / WORK)
     return read_manifest(folder)
 

@@ -1,5 +1,6 @@
 """The card of a dataset: README.md, with the header that ``load_dataset`` and the Hub read, and its pictures."""
 
+import fcntl
 import hashlib
 import json
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from synthdata.emission.files import disk_errors
+from synthdata.emission.manifest import CARD, MANIFEST
 from synthdata.publishing.rendering import render
 from synthdata.publishing.sources import describe_source
 
@@ -24,6 +27,28 @@ _DROPS = {
     "too_alike": "similarity above the band",
     "surplus": "acceptable, but its row took another candidate",
 }
+
+
+def write_missing_card(folder: Path | str) -> None:
+    """Write the card of a finished dataset that has none.
+
+    To be called after each emission, and after finishing: the last process to finish then writes the card, and a
+    dataset that is not finished yet gets none.
+
+    Raises:
+        MisuseError: ``folder`` cannot be written.
+        FailureError: the disk is full.
+    """
+    folder = Path(folder)
+    with disk_errors(folder):
+        try:
+            manifest = (folder / MANIFEST).open("rb")
+        except FileNotFoundError:
+            return
+        with manifest:
+            fcntl.flock(manifest, fcntl.LOCK_EX)  # several processes may find it missing at the same time
+            if not (folder / CARD).exists():
+                write_dataset_card(folder)
 
 
 def write_dataset_card(folder: Path) -> None:

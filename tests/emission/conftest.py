@@ -15,6 +15,7 @@ from synthdata.emission.dataset import Emission
 from synthdata.emission.emit import emit
 from synthdata.emission.run import Run, load_run
 from synthdata.models import GAN, Encoder, GANConfig
+from synthdata.publishing.card import write_missing_card
 from synthdata.views import ViewConfig
 
 CPU = torch.device("cpu")
@@ -53,6 +54,13 @@ def write_run(folder: Path) -> Path:
     return folder
 
 
+def emit_as_the_recipe(config: EmissionConfig) -> Emission:
+    """An emission, and the card that belongs to it."""
+    emission = emit(config)
+    write_missing_card(config.output)
+    return emission
+
+
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of `write_run`."""
@@ -71,7 +79,7 @@ def emit_to(run_folder: Path) -> Emit:
 
     def emit_into(output: Path, **changes: object) -> Emission:
         settings = {"hard": 30, "pairs": 20, "shard_size": 8, **changes}
-        return emit(EmissionConfig(run=str(run_folder), output=str(output), **settings))  # type: ignore[arg-type]
+        return emit_as_the_recipe(EmissionConfig(run=str(run_folder), output=str(output), **settings))  # type: ignore[arg-type]
 
     return emit_into
 
@@ -80,5 +88,5 @@ def emit_to(run_folder: Path) -> Emit:
 def dataset(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished dataset that no test may change."""
     output = tmp_path_factory.mktemp("datasets") / "tiny"
-    emit(EmissionConfig(run=str(run_folder), output=str(output), hard=30, pairs=20, shard_size=8))
+    emit_as_the_recipe(EmissionConfig(run=str(run_folder), output=str(output), hard=30, pairs=20, shard_size=8))
     return output

@@ -34,9 +34,3 @@ def rows_of(folder: Path, kind: str) -> Iterator[tuple[dict[str, Any], list[Tens
 
 def digests(folder: Path) -> dict[str, str]:
     return {shard["path"]: shard["sha256"] for shard in read_manifest(folder)["shards"]}
-
-
-def unfinished_business(folder: Path) -> list[str]:
-    """Hidden files that an emission left behind, and what a finished dataset lacks."""
-    hidden = [path.name for path in folder.rglob(".*")]
-    return hidden + [name for name in ("README.md", "manifest.json", "data") if not (folder / name).exists()]

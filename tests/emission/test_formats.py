@@ -14,7 +14,7 @@ from PIL import Image
 
 from synthdata.emission import read_manifest, verify_dataset
 
-from .conftest import Emit
+from .conftest import Emit, emit_as_the_recipe
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 def parquet(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The rows of ``dataset`` as Parquet."""
     from synthdata.emission.config import EmissionConfig
-    from synthdata.emission.emit import emit
 
     output = tmp_path_factory.mktemp("datasets") / "parquet"
-    emit(EmissionConfig(run=str(run_folder), output=str(output), hard=30, pairs=20, shard_size=8, format="parquet"))
+    emit_as_the_recipe(
+        EmissionConfig(run=str(run_folder), output=str(output), hard=30, pairs=20, shard_size=8, format="parquet")
+    )
     return output
 
 

@@ -14,18 +14,17 @@ import pytest
 
 from synthdata.emission import finish_dataset, read_manifest, verify_dataset
 from synthdata.emission.config import EmissionConfig
-from synthdata.emission.emit import emit
 from synthdata.emission.manifest import begin, read_plan
 from synthdata.errors import FailureError, MisuseError
 
-from .conftest import PROCESSES, Emit
+from .conftest import PROCESSES, Emit, emit_as_the_recipe
 from .reading import digests
 
 
 def _emit(run_folder: Path, output: Path, started: "Event | None" = None) -> None:
     if started is not None:
         started.set()
-    emit(EmissionConfig(run=str(run_folder), output=str(output), hard=30, pairs=20, shard_size=8))
+    emit_as_the_recipe(EmissionConfig(run=str(run_folder), output=str(output), hard=30, pairs=20, shard_size=8))
 
 
 def _emit_with_small_files(run_folder: Path, output: Path, errors: "multiprocessing.Queue[str]") -> None:
@@ -158,13 +157,6 @@ def test_finishing_writes_the_manifest_of_what_the_workers_made(emit_to: Emit, d
     assert finish_dataset(output) == read_manifest(output)
     assert (output / "manifest.json").read_bytes() == expected
     assert read_manifest(output)["kinds"] == read_manifest(dataset)["kinds"]
-
-
-def test_finishing_restores_a_lost_card(dataset: Path, tmp_path: Path):
-    output = Path(shutil.copytree(dataset, tmp_path / dataset.name))
-    (output / "README.md").unlink()
-    finish_dataset(output)
-    assert (output / "README.md").read_bytes() == (dataset / "README.md").read_bytes()
 
 
 def test_a_file_that_cannot_grow_ends_in_one_line_and_is_resumed(run_folder: Path, dataset: Path, tmp_path: Path):

@@ -20,4 +20,5 @@ def test_shards_do_not_depend_on_the_number_of_processes(dataset: Path, run_fold
     assert launched.returncode == 0, launched.stderr
     assert digests(output) == digests(dataset)
     assert verify_dataset(output) == []
+    assert sorted(path.name for path in output.iterdir()) == ["README.md", "assets", "data", "manifest.json"]
     assert f'load_dataset("{output}", "pairs", split="train")' in launched.stdout

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from datasets import load_dataset
 from huggingface_hub import DatasetCard
 from PIL import Image
 
+from synthdata.cli import main
 from synthdata.emission import read_manifest, verify_dataset
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit
-from synthdata.publishing.card import write_dataset_card
+from synthdata.publishing.card import write_dataset_card, write_missing_card
 from synthdata.publishing.sources import describe_source
 
 from .conftest import RunSnippets
@@ -56,6 +58,7 @@ def test_load_dataset_tells_datasets_of_one_name_apart(
     for seed in (0, 1):
         output = tmp_path / str(seed) / "same"
         emit(EmissionConfig(run=str(finished_run), output=str(output), hard=4, seed=seed))
+        write_missing_card(output)
         hardness.append([row["json"]["hardness"] for row in load_dataset(str(output), "hard", split="train")])
     assert hardness[0] != hardness[1]
 
@@ -123,7 +126,7 @@ def test_a_lost_card_is_restored_as_it_was(tar_dataset: Path, tmp_path: Path):
     folder = Path(shutil.copytree(tar_dataset, tmp_path / "tar"))
     shutil.rmtree(folder / "assets")
     (folder / "README.md").unlink()
-    write_dataset_card(folder)
+    write_missing_card(folder)
     for file in ("README.md", "assets/hardness.png", "assets/similarity.png"):
         assert (folder / file).read_bytes() == (tar_dataset / file).read_bytes()
 
@@ -149,3 +152,43 @@ def test_only_a_dataset_on_the_hub_is_linked(tmp_path: Path):
     assert describe_source("hf:ada/moths")["repository"] == "ada/moths"
     assert "repository" not in describe_source(f"hf:{tmp_path}")
     assert "license" not in describe_source("hf:ada/moths")
+
+
+def test_a_card_that_is_there_is_left_alone(tar_dataset: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tar_dataset, tmp_path / "tar"))
+    (folder / "README.md").write_text("by hand")
+    write_missing_card(folder)
+    assert text_of(folder) == "by hand"
+
+
+def test_the_last_worker_to_finish_writes_the_card(finished_run: Path, tmp_path: Path):
+    for worker, finished in ((0, False), (1, True)):
+        emit(EmissionConfig(run=str(finished_run), output=str(tmp_path / "out"), hard=4, shard_size=2, worker=worker, workers=2))
+        write_missing_card(tmp_path / "out")
+        assert (tmp_path / "out" / "README.md").exists() == finished
+
+
+def test_a_card_older_than_its_manifest_makes_room_for_the_true_one(finished_run: Path, tmp_path: Path):
+    for worker in (0, 1):
+        emit(EmissionConfig(run=str(finished_run), output=str(tmp_path / "out"), hard=4, shard_size=2, worker=worker, workers=2))
+        if worker == 0:
+            (tmp_path / "out" / "README.md").write_text("of another dataset")
+    write_missing_card(tmp_path / "out")
+    assert "of another dataset" not in text_of(tmp_path / "out")
+
+
+def test_a_card_that_several_processes_miss_is_written_once(tar_dataset: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tar_dataset, tmp_path / "tar"))
+    (folder / "README.md").unlink()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write_missing_card, [folder] * 4))
+    assert text_of(folder) == text_of(tar_dataset)
+    assert not list(folder.glob(".*"))
+
+
+def test_finish_restores_a_lost_card(tar_dataset: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tar_dataset, tmp_path / "tar"))
+    (folder / "README.md").unlink()
+    with pytest.raises(SystemExit, match="0"):
+        main(["finish", str(folder)])
+    assert text_of(folder) == text_of(tar_dataset)
