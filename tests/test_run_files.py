@@ -1,9 +1,13 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from synthdata.emission.run import load_run
 from synthdata.errors import MisuseError
-from synthdata.run_files import read_run_file
+from synthdata.publishing.model_card import write_model_card
+from synthdata.run_files import read_run, read_run_file
 
 
 def test_json_and_yaml_are_read_alike(tmp_path: Path) -> None:
@@ -31,3 +35,30 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, word
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MisuseError, match=words):
         read_run_file(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("data: {source: digits}\n", "has no train: name"),
+        ("data: {source: digits}\ntrain: null\n", "has train None, which is not a section"),
+        ("data: {source: digits}\ntrain: {}\n", r"has no train\.temperature"),
+        ("data: {source: digits}\ntrain: {temperature: warm}\n", r"train\.temperature warm, which is not a number"),
+        ("data: digits\ntrain: {temperature: 0.2}\n", "data digits, which is not a section or null"),
+        ("data: {}\ntrain: {temperature: 0.2}\n", r"has no data\.source"),
+        ("data: {source: 3}\ntrain: {temperature: 0.2}\n", r"data\.source 3, which is not a text"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_run, write_model_card, lambda run: load_run(run, torch.device("cpu"))])
+def test_whoever_reads_a_run_names_what_is_wrong_with_its_settings_alike(
+    tmp_path: Path, config: str, words: str, read: Callable[[Path], object]
+) -> None:
+    (tmp_path / "config.yaml").write_text(config)
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(MisuseError, match=rf"config\.yaml.*{words}"):
+        read(tmp_path)
+
+
+def test_a_run_without_a_report_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("data: null\ntrain: {temperature: 0.2}\n")
+    assert read_run(tmp_path).report == {}

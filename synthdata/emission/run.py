@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from synthdata.data import DataConfig, Images, load_images
 from synthdata.errors import MisuseError
 from synthdata.models import Encoder, Generator, load_generator
-from synthdata.run_files import read_run_file
+from synthdata.run_files import RunFiles, check_keys, read_run
 from synthdata.views import RandomView, ViewConfig
 
 _TOLD = ("arm", "seed", "steps", "images_seen", "device")
@@ -52,11 +52,12 @@ def load_run(folder: Path, device: torch.device) -> Run:
     Raises:
         MisuseError: something is missing from it, is not what training writes, or does not fit the rest.
     """
-    config = read_run_file(folder / "config.yaml")
-    data = _settings(DataConfig, config, "data", folder)
-    views = _settings(ViewConfig, config, "synthetic_views", folder)
-    temperature = config.get("train", {}).get("temperature")
-    if not isinstance(temperature, float) or temperature <= 0:
+    files = read_run(folder)
+    check_keys(folder / "config.yaml", files.config, {"data": dict, "synthetic_views": dict})
+    data = _settings(DataConfig, files, "data")
+    views = _settings(ViewConfig, files, "synthetic_views")
+    temperature = files.config["train"]["temperature"]
+    if temperature <= 0:
         raise MisuseError(f"{folder}/config.yaml has train.temperature {temperature}: name a finished run's directory")
     encoder, generator = _load_models(folder, device)
     images = load_images(data).train
@@ -77,26 +78,21 @@ def load_run(folder: Path, device: torch.device) -> Run:
     # A round trip through JSON, so that it compares equal to the copy that a manifest holds.
     identity = json.loads(json.dumps(identity))
     view = RandomView(views, images.image_size, images.channels)
-    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity, _training(folder))
+    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity, _training(files.report))
 
 
-def _training(folder: Path) -> dict[str, Any]:
-    path = folder / "report.json"
-    report = read_run_file(path) if path.exists() else {}
+def _training(report: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in report.items() if name in _TOLD or name.endswith("_top1")}
 
 
-def _settings(kind: type[Settings], config: dict[str, Any], section: str, folder: Path) -> Settings:
-    values = config.get(section)
-    if not isinstance(values, dict):
-        raise MisuseError(f"{folder}/config.yaml has no section {section}: name the directory of a finished run")
+def _settings(kind: type[Settings], files: RunFiles, section: str) -> Settings:
     arguments: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in files.config[section].items()
     }
     try:
         return kind(**arguments)
     except TypeError as error:
-        raise MisuseError(f"{folder}/config.yaml, section {section}: {error}") from error
+        raise MisuseError(f"{files.folder}/config.yaml, section {section}: {error}") from error
 
 
 def _load_models(folder: Path, device: torch.device) -> tuple[Encoder, Generator]:

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from synthdata.errors import FailureError
 from synthdata.publishing.rendering import render
 from synthdata.publishing.sources import describe_shards, describe_source, without_folders
-from synthdata.run_files import read_run_file
+from synthdata.run_files import read_run, read_run_file
 
 _METHODS = {
     "simclr": "SimCLR (Chen et al., ICML 2020)",
@@ -42,7 +42,8 @@ def write_model_card(run: Path) -> None:
         MisuseError: the run is not finished, or its files are damaged.
         FailureError: a card cannot be written.
     """
-    config, report = read_run_file(run / "config.yaml"), read_run_file(run / "report.json")
+    files = read_run(run)
+    config, report = files.config, files.report or read_run_file(run / "report.json")
     facts: dict[str, Any] = {
         "report": report,
         "config": _shareable(config),
@@ -65,7 +66,7 @@ def write_model_card(run: Path) -> None:
 
 
 def _write_generator_card(folder: Path, facts: dict[str, Any]) -> None:
-    index = read_run_file(folder / "model_index.json")
+    index = read_run_file(folder / "model_index.json", {"_class_name": str})
     header = ModelCardData(
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",
@@ -73,17 +74,17 @@ def _write_generator_card(folder: Path, facts: dict[str, Any]) -> None:
         datasets=_datasets(facts),
     )
     network, settings = _images_of(folder, index), folder / "synthdata.json"
-    steps = read_run_file(settings)["sampling_steps"] if settings.is_file() else None
+    steps = read_run_file(settings, {"sampling_steps": int})["sampling_steps"] if settings.is_file() else None
     _write(folder, render("generator.md", header, pipeline=index["_class_name"], network=network, steps=steps, **facts))
 
 
 def _images_of(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
     """The size and the channels of a generator's images, in pixels; empty where a decoder comes between."""
     if "generator" in index:
-        return read_run_file(folder / "generator" / "config.json")
+        return read_run_file(folder / "generator" / "config.json", {"image_size": int, "channels": int})
     if "vqvae" in index:
         return {}
-    unet = read_run_file(folder / "unet" / "config.json")
+    unet = read_run_file(folder / "unet" / "config.json", {"sample_size": int, "out_channels": int})
     return {"image_size": unet["sample_size"], "channels": unet["out_channels"]}
 
 
