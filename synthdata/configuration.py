@@ -2,58 +2,81 @@
 
 import argparse
 import difflib
+import inspect
 import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import Field, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from synthdata.errors import MisuseError
 from synthdata.ranges import check_ranges
 
 Config = TypeVar("Config")
+_METAVAR = "metavar"
 
 
 def parse(
-    config_class: type[Config], description: str, argv: Sequence[str] | None = None, default_file: Path | None = None
+    config_class: type[Config],
+    description: str,
+    argv: Sequence[str] | None = None,
+    default_file: Path | None = None,
+    program: str | None = None,
 ) -> Config:
     """Build a configuration dataclass from command-line flags and ``--config FILE``.
 
     Later flags override earlier ones, and a file overrides the defaults; ``--print_config`` shows the resolved result.
-    A list is given as ``--labels 10 100`` or ``--labels [10,100]``.
+    A list is given as ``--labels 10 100`` or ``--labels [10,100]``; a bare ``--resume`` means ``--resume true``.
 
     Args:
-        config_class: the dataclass; nested dataclasses become dotted flags.
+        config_class: the dataclass; nested dataclasses become dotted flags, and fields made by ``positional`` are
+            given without a flag, in their order.
         description: shown by ``--help``.
         argv: the arguments; those of the program if not given.
         default_file: a configuration file that is read before everything else.
+        program: its name in ``--help``; that of the file that runs if not given.
 
     Raises:
         MisuseError: for an unknown key, naming the nearest known one, or a value of the wrong type or out of its range.
     """
+    placed = {
+        each.name: each.metadata[_METAVAR] for each in _fields(config_class).values() if _METAVAR in each.metadata
+    }
     parser = _Parser(
-        description=description,
+        prog=program,
+        usage=" ".join(["%(prog)s", *placed.values(), "[--SETTING VALUE ...]"]),
+        description=inspect.cleandoc(description).rstrip(),
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
         default_config_files=[str(default_file)] if default_file else [],
     )
     parser.add_argument("--config", action="config", help="read settings from this YAML file")
-    parser.add_class_arguments(config_class)
-    parsed = parser.parse_args(_gather_lists(parser, sys.argv[1:] if argv is None else argv))
+    parser.add_class_arguments(config_class, as_positional=bool(placed))
+    for action in parser._actions:
+        action.metavar = placed.get(action.dest, action.metavar)
+    parsed = parser.parse_args(_spell_out(parser, sys.argv[1:] if argv is None else argv))
     check_ranges(parsed, config_class=config_class)
     parsed = parser.instantiate(parsed)
     return config_class(**{key: value for key, value in parsed.items(branches=True) if key in _fields(config_class)})
 
 
-def _gather_lists(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
-    """``argv`` with each ``--flag a b c`` of a list written as one argument, ``--flag=["a", "b", "c"]``."""
-    elements = {
-        option: _element_types(getattr(action, "_typehint", None))
-        for action in parser._actions
-        for option in action.option_strings
+def positional(metavar: str) -> Any:
+    """A dataclass field that is given without a flag; ``--help`` calls it ``metavar``."""
+    return field(metadata={_METAVAR: metavar})
+
+
+def _spell_out(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """``argv`` with each ``--flag a b c`` of a list as one argument, ``--flag=["a", "b", "c"]``, and each bare
+    ``--flag`` of a switch as ``--flag=true``.
+    """
+    hints = {
+        option: getattr(action, "_typehint", None) for action in parser._actions for option in action.option_strings
     }
+    elements = {option: _element_types(hint) for option, hint in hints.items()}
     gathered: list[str] = []
     rest = list(argv)
     while rest:
@@ -61,6 +84,9 @@ def _gather_lists(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
         flag, told, value = first.partition("=")
         count = next((i for i, argument in enumerate(rest) if argument.startswith("--")), len(rest))
         values = [value] * bool(told) + rest[:count]
+        if hints.get(flag) is bool and not told and (not count or rest[0].lower() not in ("true", "false")):
+            gathered.append(f"{flag}=true")
+            continue
         if not elements.get(flag) or not values or values[0].startswith("["):
             gathered.append(first)
             continue
@@ -93,6 +119,10 @@ def read_over(argv: Sequence[str], file: Path) -> list[str]:
     return [*(f"--config={path}" for path in (*told.config, file)), *flags]
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the lines of a description, whose examples are to be copied."""
+
+
 class _Parser(ArgumentParser):
     def format_help(self, *arguments: Any) -> str:
         """Shows a range as ``int, at least 1``, where jsonargparse would write ``Annotated[int, at least 1]``."""
@@ -103,6 +133,10 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         text = _plain(" ".join(message.split()))
+        if missing := re.search(r"arguments are required: ([^(]+)", text):
+            metavars = {action.dest: str(action.metavar) for action in self._actions if not action.option_strings}
+            names = [metavars.get(name, name) for name in missing[1].strip().split(", ")]
+            raise MisuseError(f"{', '.join(names)} must be given (see --help)") from ex
         unknown = re.search(r"unrecognized arguments: --([\w.]+)", text)
         if unknown is not None:
             raise MisuseError(self._unknown(unknown[1])) from ex
@@ -134,5 +168,5 @@ def _plain(text: str) -> str:
     return text
 
 
-def _fields(config_class: Any) -> set[str]:
-    return set(config_class.__dataclass_fields__)
+def _fields(config_class: Any) -> dict[str, Field[Any]]:
+    return config_class.__dataclass_fields__

@@ -1,9 +1,10 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from synthdata.configuration import parse
+from synthdata.configuration import parse, positional
 from synthdata.errors import MisuseError
 from synthdata.training import ContrastConfig, JointConfig
 from synthdata.training.compare import CompareConfig
@@ -131,3 +132,43 @@ def test_texts_of_a_list_stay_texts() -> None:
     config = parse(CompareConfig, "", ["--shards", "1", "null", "a b", "hf://datasets/x/y", "--limits", "100"])
     assert config.shards == ["1", "null", "a b", "hf://datasets/x/y"]
     assert config.limits == [100]
+
+
+@dataclass
+class Target:
+    """Where to.
+
+    Attributes:
+        folder: from here.
+        repo: to there.
+        private: out of sight.
+    """
+
+    folder: str = positional("DIR")
+    repo: str = positional("OWNER/NAME")
+    private: bool = False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "private"),
+    [
+        ("a b", False),
+        ("a b --private", True),
+        ("--private a b", True),
+        ("--private false a b", False),
+        ("a --private=true b", True),
+    ],
+)
+def test_a_switch_needs_no_value_wherever_it_stands(arguments: str, private: bool) -> None:
+    assert parse(Target, "", arguments.split()) == Target("a", "b", private)
+
+
+def test_what_is_given_without_a_flag_is_called_by_its_name_in_help_and_errors(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        parse(Target, "Copies it:\n\n    put a b", ["--help"], program="put")
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: put DIR OWNER/NAME [--SETTING VALUE ...]\n\nCopies it:\n\n")
+    with pytest.raises(MisuseError, match=r"^OWNER/NAME must be given"):
+        parse(Target, "", ["a"])

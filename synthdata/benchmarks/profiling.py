@@ -2,9 +2,7 @@
 
 import contextlib
 import math
-import resource
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from accelerate import Accelerator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from synthdata.benchmarks.machine import peak_mebibytes, synchronise
 from synthdata.data import Images, RealData
 from synthdata.data.decode import PixelFormat
 from synthdata.data.source import ArrayRows, SourceSplit
@@ -105,7 +104,7 @@ class PhaseClock:
     def milliseconds(self) -> Counter[str]:
         """Time of each phase since the last call, or the clock's first mark."""
         self._mark()
-        _synchronise(self._device)
+        synchronise(self._device)
         spent: Counter[str] = Counter()
         for (name, start), (_, end) in zip(self._marks, self._marks[1:], strict=False):
             spent[name] += _elapsed(start, end)  # type: ignore[assignment]
@@ -128,6 +127,11 @@ def _elapsed(start: torch.cuda.Event | float, end: torch.cuda.Event | float) -> 
         assert isinstance(end, float)
         return 1e3 * (end - start)
     return start.elapsed_time(end)
+
+
+def profile_table(config: ProfileConfig) -> str:
+    """The phases of a joint step as lines to print."""
+    return format_profile(profile_joint(config))
 
 
 def profile_joint(config: ProfileConfig) -> Profile:
@@ -177,10 +181,10 @@ class _Cycle:
     def milliseconds(self, training: JointTraining) -> float:
         """Of a step, a mean over the cycle."""
         device = training.accelerator.device
-        _synchronise(device)
+        synchronise(device)
         start = time.perf_counter()
         self.run(training)
-        _synchronise(device)
+        synchronise(device)
         return 1e3 * (time.perf_counter() - start) / self.steps
 
     def phases(self, training: JointTraining) -> Counter[str]:
@@ -251,14 +255,6 @@ def random_images(count: int, pixel_format: PixelFormat, seed: int) -> RealData:
     return RealData(images, images, images, images, None, pixel_format.channels, "random pixels")
 
 
-def peak_mebibytes(device: torch.device) -> float:
-    """The most memory that was in use: by tensors on a GPU; resident, by this process, on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
 def _known_peak(device: torch.device, mixed_precision: str) -> float | None:
     if device.type != "cuda" or mixed_precision != "bf16":
         return None
@@ -273,11 +269,6 @@ def _describe(config: ProfileConfig, device: torch.device) -> str:
         f"{device_name(device)}, torch {torch.__version__}, {precision}, {compiled}; {config.encoder.backbone},"
         f" {config.data.image_size or 32} px, {config.train.batch_size} anchors, arm {config.arm}"
     )
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
 
 
 def format_profile(profile: Profile) -> str:

@@ -9,9 +9,24 @@ from pathlib import Path
 import torch
 import webdataset
 
+from synthdata.benchmarks.machine import describe_machine
 from synthdata.data.dataset_files import DatasetFiles
 from synthdata.data.pairs import Pairs, PairsConfig, ShuffledRows, load_pairs
 from synthdata.errors import MisuseError
+from synthdata.ranges import PositiveInt
+
+
+@dataclass
+class ReadingRatesConfig:
+    """Images read from a dataset's shards beside plain webdataset, in images per second.
+
+    Attributes:
+        shards: the directory of a dataset of tar shards.
+        rounds: rounds of the measurement; medians are told.
+    """
+
+    shards: str = "out/digits"
+    rounds: PositiveInt = 5
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,19 @@ class ReadingRates:
     streaming: float
     resident: float
     webdataset: float
+
+
+def reading_table(config: ReadingRatesConfig) -> str:
+    """The rates as lines to print."""
+    rates = reading_rates(Path(config.shards), config.rounds)
+    lines = [
+        describe_machine(torch.device("cpu")),
+        f"synthdata, streaming      {rates.streaming:10,.0f} images/s",
+        f"synthdata, in memory      {rates.resident:10,.0f} images/s",
+        f"webdataset                {rates.webdataset:10,.0f} images/s",
+        f"streaming / webdataset    {rates.streaming / rates.webdataset:10.2f}",
+    ]
+    return "\n".join(lines)
 
 
 def reading_rates(folder: Path, rounds: int) -> ReadingRates:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
+from synthdata.benchmarks.machine import synchronise
 from synthdata.benchmarks.profiling import random_images
 from synthdata.data import RealData
 from synthdata.data.decode import PixelFormat
@@ -65,6 +66,22 @@ class Throughput:
     ours: float
     peer: float
     workers: int
+
+
+def throughput_table(config: ThroughputConfig) -> str:
+    """The rates of both libraries as lines to print.
+
+    Raises:
+        MisuseError: as ``measure_throughput``.
+    """
+    rates = measure_throughput(config)
+    lines = [
+        f"SimCLR, {config.encoder.backbone} at {config.image_size} px, batch {config.train.batch_size}",
+        f"synthdata                 {rates.ours:10,.0f} images/s",
+        f"{f'{config.peer}, {rates.workers} workers':<25} {rates.peer:10,.0f} images/s",
+        f"synthdata / {config.peer:<13} {rates.ours / rates.peer:10.2f}",
+    ]
+    return "\n".join(lines)
 
 
 def measure_throughput(config: ThroughputConfig) -> Throughput:
@@ -165,14 +182,9 @@ class _TransformedImages(Dataset[Any]):
 
 
 def _seconds(step: Callable[[], object], steps: int, device: torch.device) -> float:
-    _synchronise(device)
+    synchronise(device)
     start = time.perf_counter()
     for _ in range(steps):
         step()
-    _synchronise(device)
+    synchronise(device)
     return time.perf_counter() - start
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from synthdata.benchmarks.machine import describe_machine, open_device
 from synthdata.configuration import parse
 from synthdata.data import load_images, to_float, to_uint8
 from synthdata.emission.run import Run, load_run
@@ -14,14 +15,34 @@ from synthdata.emission.scoring import BANK_SIZE, forward_batch, hardness_views,
 from synthdata.errors import MisuseError
 from synthdata.evaluation import extract_features, frechet_distance
 from synthdata.evaluation.features import map_images
-from synthdata.models import Generator, Member
+from synthdata.models import Generator, Member, load_generator
 from synthdata.objectives import pair_similarity
+from synthdata.ranges import PositiveInt
 from synthdata.rng import latents_at
 from synthdata.training.config import JointConfig
 from synthdata.training.figures import save_grid
 
 GRID_IMAGES = 12
 STAGES: dict[str, Member] = {"before": "a", "after, member a": "a", "after, member b": "b"}
+
+
+@dataclass
+class TuningConfig:
+    """How hard and how realistic a run's generator was before and after tuning, on the same latents.
+
+    Attributes:
+        before: the generator that the run was given as generator.pretrained.
+        run: directory of a finished run.
+        samples: of each member.
+        grid: also draw the first twelve samples into this PNG file.
+        device: cpu, cuda, cuda:1, …; a GPU where there is one, if not given.
+    """
+
+    before: str
+    run: str = "runs/digits"
+    samples: PositiveInt = 2000
+    grid: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +71,23 @@ class TuningEffect:
     stages: dict[str, Stage]
     real_hardness: float
     similarity: float
+
+
+def tuning_table(config: TuningConfig) -> str:
+    """The stages of tuning as lines to print.
+
+    Raises:
+        MisuseError: the run or the generator cannot be used, or there is no such device.
+    """
+    device, grid = open_device(config.device), Path(config.grid) if config.grid else None
+    effect = measure_tuning(Path(config.run), load_generator(config.before), config.samples, device, grid)
+    heading = f"{'':<16} {'Fréchet distance':>17} {'hardness, nats':>15} {'under the realism floor':>24}"
+    stages = [
+        f"{name:<16} {stage.frechet_distance:>17.4f} {stage.hardness:>15.3f} {stage.under_floor:>23.1%}"
+        for name, stage in effect.stages.items()
+    ]
+    real = f"real images: hardness {effect.real_hardness:.3f} nats; pairs: similarity {effect.similarity:.3f}"
+    return "\n".join([describe_machine(device), heading, *stages, real])
 
 
 @torch.inference_mode()

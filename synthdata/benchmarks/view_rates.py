@@ -8,12 +8,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from synthdata.benchmarks.machine import describe_machine, open_device, synchronise
 from synthdata.errors import MisuseError
+from synthdata.ranges import PositiveInt
 from synthdata.rng import generator_at
 from synthdata.views.config import ViewConfig
 from synthdata.views.random_view import RandomView
 
 Transform = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class ViewRatesConfig:
+    """Random views beside kornia's (pip install kornia) and torchvision's, in milliseconds per batch.
+
+    Attributes:
+        batch: RGB images of a batch.
+        image_size: their side in pixels.
+        rounds: rounds of the measurement; medians are told.
+        blur: blur half of the images as well.
+        device: cpu, cuda, cuda:1, …; a GPU where there is one, if not given.
+    """
+
+    batch: PositiveInt = 256
+    image_size: PositiveInt = 32
+    rounds: PositiveInt = 15
+    blur: bool = False
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,21 @@ class Contender:
     transform: Transform
     images: Tensor
     differentiable: bool = True
+
+
+def view_table(config: ViewRatesConfig) -> str:
+    """The table of implementations.
+
+    Raises:
+        MisuseError: kornia is not installed, or there is no such device.
+    """
+    device = open_device(config.device)
+    views = ViewConfig(blur_probability=0.5 if config.blur else 0.0)
+    lines = [describe_machine(device), f"{f'ms per batch of {config.batch}':<38} {'forward':>10} {'and backward':>14}"]
+    for rate in view_rates(views, config.image_size, config.batch, config.rounds, device):
+        backward = "" if rate.forward_backward is None else f"{rate.forward_backward:.2f}"
+        lines.append(f"{rate.name:<38} {rate.forward:>10.2f} {backward:>14}")
+    return "\n".join(lines)
 
 
 def view_rates(config: ViewConfig, image_size: int, batch: int, rounds: int, device: torch.device) -> list[ViewRate]:
@@ -132,16 +168,11 @@ def _blur_kernel(config: ViewConfig, image_size: int) -> int:
 
 def _milliseconds(contender: Contender, backward: bool) -> float:
     images = contender.images.detach().requires_grad_(backward)
-    _synchronise(images.device)
+    synchronise(images.device)
     with torch.set_grad_enabled(backward):
         start = time.perf_counter()
         views = contender.transform(images)
         if backward:
             views.sum().backward()
-        _synchronise(images.device)
+        synchronise(images.device)
         return (time.perf_counter() - start) * 1e3
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)

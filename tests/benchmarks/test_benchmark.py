@@ -119,9 +119,52 @@ def test_profile_prints_the_phases_of_a_joint_step(benchmark: Benchmark, tmp_pat
         assert words in shown
 
 
-def test_help_tells_what_each_part_compares(benchmark: Benchmark, capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit, match="0"):
-        benchmark("--help")
-    shown = capsys.readouterr().out
-    for words in ("emission against the generator's bare forward pass", "random views against kornia's", "--rows 2000"):
+def test_help_tells_what_each_verb_compares(benchmark: Benchmark):
+    shown = benchmark("--help")
+    for words in ("emission against the bare generator", "random views against kornia's", "--rows 2000"):
         assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("headline", ("budget_minutes", "--train.steps", "data efficiency")),
+        ("profile", ("peak_tflops", "--train.steps")),
+        ("throughput", ("peer", "--train.batch_size")),
+        ("views", ("RGB images of a batch", "int, at least 1, default: 256", "kornia", "blur")),
+        ("emission", ("rows of a turn", "runs/digits", "memory")),
+        ("reading", ("directory of a dataset", "plain webdataset")),
+        ("tuning", ("generator.pretrained", "PNG")),
+    ],
+)
+def test_help_of_a_verb_tells_its_settings(
+    verb: str, words: tuple[str, ...], benchmark: Benchmark, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit, match="0"):
+        benchmark(verb, "--help")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith(f"usage: benchmark.py {verb} [--SETTING VALUE ...]")
+    assert "Attributes" not in shown
+    for word in words:
+        assert word in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["veiws"], "there is no verb veiws; the nearest is views"),
+        ([], "name a verb: headline, profile"),
+        (["views", "--batch", "0"], "batch is 0: it must be at least 1"),
+        (["views", "--batchsize", "1"], "no setting batchsize; the nearest is batch"),
+        (["views", "--device", "abacus"], "device is abacus"),
+        (["tuning"], "before"),
+    ],
+)
+def test_what_cannot_be_measured_is_misuse(
+    arguments: list[str], words: str, benchmark: Benchmark, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit, match="2"):
+        benchmark(*arguments)
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1

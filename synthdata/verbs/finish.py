@@ -1,0 +1,30 @@
+"""``synthdata finish DIR``."""
+
+from dataclasses import dataclass
+
+from synthdata.configuration import positional
+from synthdata.verbs.verify import contents
+
+
+@dataclass
+class FinishConfig:
+    """Complete a dataset whose shards were written by `recipes/emit.py --worker I --workers N`.
+
+    Checks that every shard is there and writes manifest.json and README.md. The last worker does the same by itself.
+    Of a finished dataset it restores a README.md that is missing.
+
+    Attributes:
+        folder: the --output of the workers.
+    """
+
+    folder: str = positional("DIR")
+
+
+def finish(config: FinishConfig) -> None:
+    """Write the manifest and the card, and print what is in the dataset."""
+    from synthdata.emission import finish_dataset, read_manifest
+    from synthdata.publishing.card import write_missing_card
+
+    finish_dataset(config.folder)
+    write_missing_card(config.folder)
+    print(f"{config.folder} is finished: {contents(read_manifest(config.folder))}")
