@@ -1,6 +1,7 @@
 """Which room imports which: the arrows of the design, by what the source says, imports inside functions included."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -71,3 +72,16 @@ def test_the_arrows_are_seen_where_they_are() -> None:
     """The reading of the source finds imports that are known to be there."""
     assert {"models", "data", "views", "objectives"} <= reached("training")
     assert "synthdata.data.digits" in imported(PACKAGE / "data" / "load.py")  # inside a function
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_on_its_door_what_comes_in_what_goes_out_and_who_may_call_it(room: str) -> None:
+    door = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
+    for words in (r"\bcomes?\b|\bin\b", r"\bout\b", r"\bcalls?\b|\bcaller\b"):
+        assert re.search(words, door), f"{room}: {words}"
+
+
+def test_only_one_file_reads_which_process_of_a_launcher_this_is() -> None:
+    programs = [*PACKAGE.rglob("*.py"), *(REPOSITORY / "recipes").rglob("*.py")]
+    reading = [path.name for path in programs if re.search(r"\b(LOCAL_)?(RANK|WORLD_SIZE)\b", path.read_text())]
+    assert reading == ["processes.py"]

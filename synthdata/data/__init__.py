@@ -1,4 +1,10 @@
-"""Real images in: folders, Parquet and Hugging Face datasets, WebDataset shards, torchvision, the built-in digits."""
+"""Real images in, and emitted datasets in.
+
+In comes a ``DataConfig`` that names a source (folders, Parquet and Hugging Face datasets, WebDataset shards,
+torchvision, the built-in digits), or a ``PairsConfig`` that names an emitted dataset; out come uint8 images of one
+size, indexed and divided into splits (``load_images``), rows of hard samples and pairs (``load_pairs``), and
+reproducible orders and streams of both. Any room but objectives and views may call it; it knows nothing of models.
+"""
 
 from synthdata.data.config import DataConfig
 from synthdata.data.images import Images, RealData

@@ -1,4 +1,9 @@
-"""An encoder in, scores out."""
+"""An encoder in, scores out.
+
+In come an encoder and labelled images (linear probe, k-NN, few labels, fine-tuning), unlabelled ones (alignment and
+uniformity), or two sets of features (Fréchet distance, precision and recall); out come numbers, and the tables and
+plots that compare them. Training, emission and benchmarks call it, as do the recipes that score a saved encoder.
+"""
 
 from synthdata.evaluation.alignment import alignment, uniformity
 from synthdata.evaluation.features import extract_features, map_images

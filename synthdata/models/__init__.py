@@ -1,4 +1,9 @@
-"""Encoders and image generators, saved and loaded with ``save_pretrained`` and ``from_pretrained``."""
+"""Encoders and image generators, saved and loaded with ``save_pretrained`` and ``from_pretrained``.
+
+In come latents or images, and folders of weights (safetensors alone); out come embeddings, images, and the generative
+losses of GAN and diffusion behind one interface, ``Generator``. ``load_generator`` opens either kind. Training,
+emission, evaluation and benchmarks call it; it never imports what trains, and reads no data set.
+"""
 
 from synthdata.models.batch_norm import synchronise_batch_norm
 from synthdata.models.diffusion import Diffusion, DiffusionConfig

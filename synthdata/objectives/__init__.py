@@ -1,4 +1,9 @@
-"""Pure functions of tensors: no state, no I/O."""
+"""Pure functions of tensors: no state, no I/O, no Accelerate.
+
+In come embeddings or logits; out comes a loss or a score, differentiable, with its formula's source in the docstring.
+One concept has one file: NT-Xent is in ``contrastive``, the hardness of a sample in ``hardness``. Anyone may call it;
+it imports no other room.
+"""
 
 from synthdata.objectives.contrastive import nt_xent
 from synthdata.objectives.gather import all_gather_with_gradient

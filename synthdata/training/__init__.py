@@ -1,4 +1,11 @@
-"""The joint and the encoder-only training: where models, views, data and objectives meet."""
+"""What trains: the joint training of encoder and generator, and contrastive training on emitted datasets.
+
+In comes a ``JointConfig`` or a ``ContrastConfig``; out comes a run directory, and its report in the first process.
+``joint`` holds the step of the method, ``contrast`` and ``methods`` the encoder-only ones, ``loop`` what both run in.
+``compare`` lives here, and not among the benchmarks, because it trains: it plans many contrastive trainings, for a user
+who asks which dataset to keep, while its tables and plots are drawn in ``evaluation.comparison``. Recipes and
+benchmarks call this room; models, objectives, emission and publishing never do.
+"""
 
 from synthdata.training.config import JointConfig
 from synthdata.training.contrast import train_contrast

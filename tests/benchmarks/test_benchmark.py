@@ -34,7 +34,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 
 def test_emission_is_told_beside_the_bare_generator(benchmark: Benchmark, tmp_path: Path):
-    config = {"data": {"limit": 100}, "synthetic_views": {}, "train": {"temperature": 0.2}}
+    config = {"data": {"source": "digits", "limit": 100}, "synthetic_views": {}, "train": {"temperature": 0.2}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     tiny_gan().save_pretrained(tmp_path / "generator")
     torch.manual_seed(0)
@@ -132,7 +132,7 @@ def test_help_tells_what_each_verb_compares(benchmark: Benchmark):
         ("profile", ("peak_tflops", "--train.steps")),
         ("throughput", ("peer", "--train.batch_size")),
         ("views", ("RGB images of a batch", "int, at least 1, default: 256", "kornia", "blur")),
-        ("emission", ("rows of a turn", "runs/digits", "memory")),
+        ("emission", ("rows of a turn", "runs/digits", "Memory is told")),
         ("reading", ("directory of a dataset", "plain webdataset")),
         ("tuning", ("generator.pretrained", "PNG")),
     ],

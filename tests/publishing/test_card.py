@@ -161,16 +161,20 @@ def test_a_card_that_is_there_is_left_alone(tar_dataset: Path, tmp_path: Path):
     assert text_of(folder) == "by hand"
 
 
+def emit_half(run: Path, output: Path, worker: int) -> None:
+    emit(EmissionConfig(run=str(run), output=str(output), hard=4, shard_size=2, worker=worker, workers=2))
+
+
 def test_the_last_worker_to_finish_writes_the_card(finished_run: Path, tmp_path: Path):
     for worker, finished in ((0, False), (1, True)):
-        emit(EmissionConfig(run=str(finished_run), output=str(tmp_path / "out"), hard=4, shard_size=2, worker=worker, workers=2))
+        emit_half(finished_run, tmp_path / "out", worker)
         write_missing_card(tmp_path / "out")
         assert (tmp_path / "out" / "README.md").exists() == finished
 
 
 def test_a_card_older_than_its_manifest_makes_room_for_the_true_one(finished_run: Path, tmp_path: Path):
     for worker in (0, 1):
-        emit(EmissionConfig(run=str(finished_run), output=str(tmp_path / "out"), hard=4, shard_size=2, worker=worker, workers=2))
+        emit_half(finished_run, tmp_path / "out", worker)
         if worker == 0:
             (tmp_path / "out" / "README.md").write_text("of another dataset")
     write_missing_card(tmp_path / "out")
