@@ -34,7 +34,8 @@ CONFIGS = Path(__file__).parent / "configs"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    if exit_code := run_verb("benchmark.py", VERBS, __doc__ or "", arguments or sys.argv[1:]):
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if exit_code := run_verb("benchmark.py", VERBS, __doc__ or "", arguments):
         sys.exit(exit_code)
 
 
