@@ -34,8 +34,20 @@ class SmallResNet(nn.Module):
         return F.adaptive_avg_pool2d(self.stages(self.stem(images)), 1).flatten(1)
 
 
+class _PointwiseConv2d(nn.Conv2d):
+    """A 1 × 1 convolution that leaves out pixels before it looks at the others.
+
+    Told to do so by its stride, oneDNN (torch 2.14 and 2.15, CPUs with AVX2 alone) writes past the end of its buffers
+    when there are fewer than 8 channels.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        down, across = self.stride
+        return F.conv2d(input[:, :, ::down, ::across], self.weight)
+
+
 def _block(inputs: int, outputs: int, stride: int) -> BasicBlock:
     downsample = None
     if stride != 1 or inputs != outputs:
-        downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        downsample = nn.Sequential(_PointwiseConv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
     return BasicBlock(inputs, outputs, stride, downsample)
