@@ -19,16 +19,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthdata.benchmarks.emission_rates import EmissionRatesConfig, emission_table
-from synthdata.benchmarks.headline import HeadlineConfig, run_headline
-from synthdata.benchmarks.profiling import ProfileConfig, profile_table
-from synthdata.benchmarks.reading_rates import ReadingRatesConfig, reading_table
-from synthdata.benchmarks.throughput import ThroughputConfig, throughput_table
-from synthdata.benchmarks.tuning import TuningConfig, tuning_table
-from synthdata.benchmarks.view_rates import ViewRatesConfig, view_table
-from synthdata.configuration import read_over, told
-from synthdata.errors import one_line_errors
-from synthdata.program import Verb, run_verb
+from synthdata.errors import interruptible_imports, one_line_errors
+
+with interruptible_imports():
+    from synthdata.benchmarks.emission_rates import EmissionRatesConfig, emission_table
+    from synthdata.benchmarks.headline import HeadlineConfig, run_headline
+    from synthdata.benchmarks.profiling import ProfileConfig, profile_table
+    from synthdata.benchmarks.reading_rates import ReadingRatesConfig, reading_table
+    from synthdata.benchmarks.throughput import ThroughputConfig, throughput_table
+    from synthdata.benchmarks.tuning import TuningConfig, tuning_table
+    from synthdata.benchmarks.view_rates import ViewRatesConfig, view_table
+    from synthdata.configuration import read_over, told
+    from synthdata.program import Verb, run_verb
 
 CONFIGS = Path(__file__).parent / "configs"
 

@@ -20,11 +20,13 @@ import json
 import sys
 from pathlib import Path
 
-from synthdata.configuration import parse, told
-from synthdata.errors import one_line_errors
-from synthdata.evaluation.comparison import as_json, as_markdown, save_plots
-from synthdata.training.compare import CompareConfig, compare, heading
-from synthdata.training.run_directory import write_aside, writing
+from synthdata.errors import interruptible_imports, one_line_errors
+
+with interruptible_imports():
+    from synthdata.configuration import parse, told
+    from synthdata.evaluation.comparison import as_json, as_markdown, save_plots
+    from synthdata.training.compare import CompareConfig, compare, heading
+    from synthdata.training.run_directory import write_aside, writing
 
 DIGITS = Path(__file__).parent / "configs" / "contrast" / "digits.yaml"
 

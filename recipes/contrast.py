@@ -22,10 +22,12 @@ its rows out), a loss that is not finite, or a full disk.
 import sys
 from pathlib import Path
 
-from synthdata.configuration import parse, told
-from synthdata.errors import one_line_errors
-from synthdata.publishing.model_card import write_model_card
-from synthdata.training import GO_ON, ContrastConfig, summarise, train_contrast
+from synthdata.errors import interruptible_imports, one_line_errors
+
+with interruptible_imports():
+    from synthdata.configuration import parse, told
+    from synthdata.publishing.model_card import write_model_card
+    from synthdata.training import GO_ON, ContrastConfig, summarise, train_contrast
 
 DIGITS = Path(__file__).parent / "configs" / "contrast" / "digits.yaml"
 

@@ -13,12 +13,14 @@ It ends with one line and exit code 2 for a wrong setting or an unusable run or 
 criteria that no sample meets; finished shards are kept.
 """
 
-from synthdata.configuration import parse
-from synthdata.emission.config import EmissionConfig
-from synthdata.emission.dataset import summary
-from synthdata.emission.emit import emit
-from synthdata.errors import one_line_errors
-from synthdata.publishing.card import write_missing_card
+from synthdata.errors import interruptible_imports, one_line_errors
+
+with interruptible_imports():
+    from synthdata.configuration import parse
+    from synthdata.emission.config import EmissionConfig
+    from synthdata.emission.dataset import summary
+    from synthdata.emission.emit import emit
+    from synthdata.publishing.card import write_missing_card
 
 
 def main() -> None:

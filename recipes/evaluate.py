@@ -15,13 +15,15 @@
 import json
 from pathlib import Path
 
-from accelerate import Accelerator
+from synthdata.errors import interruptible_imports, one_line_errors
 
-from synthdata.configuration import parse
-from synthdata.errors import one_line_errors
-from synthdata.evaluation.evaluate import EvaluateConfig, as_json, as_markdown, evaluate, open_subject
-from synthdata.training.collective import local_main_process_first
-from synthdata.training.run_directory import write_aside, writing
+with interruptible_imports():
+    from accelerate import Accelerator
+
+    from synthdata.configuration import parse
+    from synthdata.evaluation.evaluate import EvaluateConfig, as_json, as_markdown, evaluate, open_subject
+    from synthdata.training.collective import local_main_process_first
+    from synthdata.training.run_directory import write_aside, writing
 
 
 def main() -> None:

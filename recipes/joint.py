@@ -20,14 +20,16 @@ report also holds inception_frechet_distance; nothing is downloaded.
 import sys
 from pathlib import Path
 
-from synthdata.configuration import parse, told
-from synthdata.emission.config import EmissionConfig
-from synthdata.emission.dataset import summary
-from synthdata.emission.emit import emit
-from synthdata.errors import MisuseError, one_line_errors
-from synthdata.publishing.card import write_missing_card
-from synthdata.publishing.model_card import write_model_card
-from synthdata.training import GO_ON, JointConfig, summarise, train_joint
+from synthdata.errors import MisuseError, interruptible_imports, one_line_errors
+
+with interruptible_imports():
+    from synthdata.configuration import parse, told
+    from synthdata.emission.config import EmissionConfig
+    from synthdata.emission.dataset import summary
+    from synthdata.emission.emit import emit
+    from synthdata.publishing.card import write_missing_card
+    from synthdata.publishing.model_card import write_model_card
+    from synthdata.training import GO_ON, JointConfig, summarise, train_joint
 
 CONFIGS = Path(__file__).parent / "configs"
 

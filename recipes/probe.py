@@ -6,14 +6,16 @@ accelerate launch recipes/probe.py --encoder runs/digits/encoder --data.source d
 import json
 from dataclasses import dataclass, field
 
-from accelerate import Accelerator
+from synthdata.errors import interruptible_imports, one_line_errors
 
-from synthdata.configuration import parse
-from synthdata.data import DataConfig
-from synthdata.errors import one_line_errors
-from synthdata.evaluation import load_labelled, score_encoder
-from synthdata.models import Encoder
-from synthdata.training.config import EvaluationConfig
+with interruptible_imports():
+    from accelerate import Accelerator
+
+    from synthdata.configuration import parse
+    from synthdata.data import DataConfig
+    from synthdata.evaluation import load_labelled, score_encoder
+    from synthdata.models import Encoder
+    from synthdata.training.config import EvaluationConfig
 
 
 @dataclass

@@ -4,11 +4,13 @@ import sys
 from collections.abc import Sequence
 
 from synthdata import __version__
-from synthdata.errors import one_line_errors
-from synthdata.program import Verb, run_verb
-from synthdata.verbs.finish import FinishConfig, finish
-from synthdata.verbs.push import PushConfig, PushModelConfig, push, push_model
-from synthdata.verbs.verify import VerifyConfig, verify
+from synthdata.errors import interruptible_imports, one_line_errors
+
+with interruptible_imports():
+    from synthdata.program import Verb, run_verb
+    from synthdata.verbs.finish import FinishConfig, finish
+    from synthdata.verbs.push import PushConfig, PushModelConfig, push, push_model
+    from synthdata.verbs.verify import VerifyConfig, verify
 
 DESCRIPTION = """\
 Check, complete and share the datasets and models that the recipes write.

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import signal
 import sys
 import time
@@ -44,12 +45,15 @@ class _Stopped(KeyboardInterrupt):
         self.signal_number = signal_number
 
 
+AGAIN = "run the same command again"
+"""What a person does to go on with a program that finds by itself what it had."""
+
 ECHO_SECONDS = 1.0
 """A signal that follows another so soon is the same request: launchers pass on a Ctrl-C that processes see already."""
 
 
 @contextlib.contextmanager
-def one_line_errors(go_on: str = "run the same command again") -> Iterator[None]:
+def one_line_errors(go_on: str = AGAIN) -> Iterator[None]:
     """End the program with one line on stderr and an exit code instead of a traceback.
 
     ``error: …`` and the error's exit code; or, for Ctrl-C and SIGTERM, what to do to go on, and 130 or 143. Misuse and
@@ -73,6 +77,27 @@ def one_line_errors(go_on: str = "run the same command again") -> Iterator[None]
     finally:
         for number, after in afterwards.items():
             signal.signal(number, after)
+
+
+@contextlib.contextmanager
+def interruptible_imports() -> Iterator[None]:
+    """End the program with one line on Ctrl-C and SIGTERM while its libraries load, which takes seconds.
+
+    There is nothing to clean up yet, and an exception could be lost in one of the callbacks that imports run: the
+    program ends where it is.
+    """
+    before = {number: signal.signal(number, _end_at_once) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    if rank() == 0:
+        os.write(2, f"stopped; {AGAIN} to go on\n".encode())  # a print may be what was interrupted
+    os._exit(128 + number)
 
 
 def _stop_handler() -> Callable[[int, FrameType | None], None]:
