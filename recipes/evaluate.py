@@ -22,6 +22,7 @@ with interruptible_imports():
 
     from synthdata.configuration import parse
     from synthdata.evaluation.evaluate import EvaluateConfig, as_json, as_markdown, evaluate, open_subject
+    from synthdata.threads import use_idle_cores
     from synthdata.training.collective import local_main_process_first
     from synthdata.training.run_directory import write_aside, writing
 
@@ -29,6 +30,7 @@ with interruptible_imports():
 def main() -> None:
     config = parse(EvaluateConfig, __doc__ or "")
     accelerator = Accelerator()
+    use_idle_cores(accelerator.device.type)
     with local_main_process_first(accelerator):
         subject = open_subject(config, accelerator.device)
     evaluations = evaluate(subject, config, accelerator)

@@ -15,6 +15,7 @@ with interruptible_imports():
     from synthdata.data import DataConfig
     from synthdata.evaluation import load_labelled, score_encoder
     from synthdata.models import Encoder
+    from synthdata.threads import use_idle_cores
     from synthdata.training.config import EvaluationConfig
 
 
@@ -35,6 +36,7 @@ class ProbeConfig:
 def main() -> None:
     config = parse(ProbeConfig, __doc__ or "")
     accelerator = Accelerator()
+    use_idle_cores(accelerator.device.type)
     encoder = Encoder.from_pretrained(config.encoder).to(accelerator.device)
     data = load_labelled(encoder, config.data)
     settings = config.evaluation

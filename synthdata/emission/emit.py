@@ -21,6 +21,7 @@ from synthdata.emission.run import Run, load_run
 from synthdata.emission.scoring import forward_batch
 from synthdata.emission.selection import selected_rows
 from synthdata.processes import local_rank
+from synthdata.threads import use_idle_cores
 
 PROGRAM = "accelerate launch recipes/emit.py"
 
@@ -37,6 +38,7 @@ def emit(config: EmissionConfig) -> Emission:
     check_config(config)
     check_output(Path(config.output))
     device = _device()
+    use_idle_cores(device.type)
     return emit_run(load_run(Path(config.run), device), config, device)
 
 

@@ -14,6 +14,7 @@ from accelerate.utils import is_tensorboard_available
 from synthdata.errors import MisuseError
 from synthdata.models import Encoder, EncoderConfig
 from synthdata.run_files import read_run_file
+from synthdata.threads import use_idle_cores
 from synthdata.training.acceleration import use_fast_kernels
 from synthdata.training.collective import on_main_process
 from synthdata.training.config import CheckpointConfig, TrainConfig
@@ -58,6 +59,7 @@ def start_accelerator(config: RunConfig) -> Accelerator:
         log_with=config.tracker,
         project_dir=config.output_dir,
     )
+    use_idle_cores(accelerator.device.type)
     use_fast_kernels(accelerator.device, config.train.mixed_precision)
     return accelerator
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from synthdata.errors import ECHO_SECONDS, FailureError, Interrupted
+from synthdata.threads import use_threads_again
 from synthdata.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, tensors_of
 from synthdata.training.collective import largest_of_processes, on_main_process
 from synthdata.training.run_directory import RunDirectory, writing
@@ -102,7 +103,7 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
                 settings.observe(done)
             if saving:
                 seconds = seconds_before + time.perf_counter() - began
-                state = {"training": training.state_dict(), "recent": log.recent, "seconds": seconds}
+                state = _state(training, log, seconds)
                 _require_finite(state, iteration, run)
                 on_main_process(partial(save_checkpoint, run.checkpoints, done, state, settings.keep), accelerator)
             saved = f"stopped and saved as {run.checkpoints / f'step-{done:09d}'}; {GO_ON} to go on"
@@ -119,10 +120,21 @@ def _restore(training: Training, run: RunDirectory, accelerator: Accelerator) ->
         start, state = load_checkpoint(checkpoint)
         training.load_state_dict(state["training"])
         log.recent, seconds = state["recent"], state["seconds"]
+        if "threads" in state and accelerator.device.type == "cpu":
+            use_threads_again(state["threads"])
     if accelerator.is_main_process:
         run.cut_metrics(start)
     accelerator.wait_for_everyone()
     return start, log, seconds
+
+
+def _state(training: Training, log: "_Log", seconds: float) -> dict[str, Any]:
+    return {
+        "training": training.state_dict(),
+        "recent": log.recent,
+        "seconds": seconds,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _require_finite(state: dict[str, Any], iteration: int, run: RunDirectory) -> None:

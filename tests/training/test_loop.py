@@ -9,6 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from synthdata import threads
 from synthdata.errors import Interrupted
 from synthdata.training.checkpoint import latest_checkpoint
 from synthdata.training.loop import LoopSettings, run_loop
@@ -75,3 +76,20 @@ def test_ctrl_c_while_the_last_state_is_saved_reaches_the_program(run: RunDirect
         signal.signal(signal.SIGINT, before)
     assert received == [signal.SIGINT]
     assert latest_checkpoint(run.checkpoints) is not None
+
+
+@pytest.mark.parametrize(("free", "expected"), [(True, 2), (False, 1)])
+def test_a_resumed_run_computes_with_its_first_threads_unless_others_are_asked_for(
+    run: RunDirectory, free: bool, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "is_choice_free", lambda: free)
+    monkeypatch.setattr(threads, "_usable_cores", lambda: 4)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        run_loop(Counting("nowhere"), run, SETTINGS, Accelerator(cpu=True))
+        torch.set_num_threads(1)
+        run_loop(Counting("nowhere"), run, SETTINGS, Accelerator(cpu=True))
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
