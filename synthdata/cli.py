@@ -10,11 +10,13 @@ with interruptible_imports():
     from synthdata.program import Verb, run_verb
     from synthdata.verbs.finish import FinishConfig, finish
     from synthdata.verbs.push import PushConfig, PushModelConfig, push, push_model
+    from synthdata.verbs.quickstart import QuickstartConfig, quickstart
     from synthdata.verbs.verify import VerifyConfig, verify
 
 DESCRIPTION = """\
 Check, complete and share the datasets and models that the recipes write.
 
+  synthdata quickstart                                                      copy the recipes and their settings here
   accelerate launch recipes/joint.py --config recipes/configs/digits.yaml   train an encoder and a generator together
   accelerate launch recipes/emit.py --run runs/digits --output out/digits   write a dataset of hard samples and pairs
   synthdata verify out/digits                                               check every shard against the manifest
@@ -24,6 +26,7 @@ Exit codes: 0 done; 1 something failed or is damaged; 2 the request cannot be me
 """
 
 VERBS: list[Verb] = [
+    Verb("quickstart", "copy the recipes and their settings to this folder", QuickstartConfig, quickstart),
     Verb("verify", "check a dataset folder against its manifest", VerifyConfig, verify),
     Verb("finish", "write the manifest of a dataset that several workers emitted", FinishConfig, finish),
     Verb("push", "push a dataset folder to the Hub", PushConfig, push),
