@@ -51,6 +51,11 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return checkpoints[-1][1] if checkpoints else None
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was saved at."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
     """The step and state that ``save_checkpoint`` wrote; tensors are on the CPU.
 
@@ -63,7 +68,7 @@ def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         mend = "delete it to resume from the one before"
         raise FailureError(f"checkpoint {path} is damaged ({error}): {mend}") from error
-    return int(path.name.removeprefix("step-")), state
+    return step_of(path), state
 
 
 def tensors_of(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -3,13 +3,13 @@
 import math
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from tqdm import tqdm
 
 from synthdata.data import DataConfig, PairsConfig, RealData, load_images, load_pairs
 from synthdata.errors import Interrupted, MisuseError
@@ -17,6 +17,7 @@ from synthdata.evaluation.comparison import BASELINE, Comparison, Trained
 from synthdata.evaluation.labelled import check_labels
 from synthdata.evaluation.score import check_budgets, label_budgets, score_name
 from synthdata.ranges import PositiveInt
+from synthdata.training.checkpoint import latest_checkpoint, step_of
 from synthdata.training.collective import local_main_process_first
 from synthdata.training.contrast import train_contrast
 from synthdata.training.contrast_config import ContrastConfig, ContrastSettings, Mix
@@ -104,11 +105,11 @@ def compare(config: CompareConfig) -> tuple[Comparison, dict[str, Any]] | None:
     check_budgets(budgets, config.evaluation.limit, "evaluation.limit")
     jobs = list(plan_jobs(config, len(data.train)))
     reports = []
-    for number, job in enumerate(jobs, 1):
-        if accelerator.is_main_process:
+    with _progress(config, jobs, accelerator.is_main_process) as progress:
+        for number, job in enumerate(jobs, 1):
             told = f"[{number}/{len(jobs)}] {job.way.name}, {job.images:,} real images, seed {job.seed}"
-            print(told, file=sys.stderr, flush=True)
-        reports.append(_train(_run_config(config, job, budgets), data, job))
+            progress.set_description(told)
+            reports.append(_train(_run_config(config, job, budgets), data, job, progress))
     if not accelerator.is_main_process:
         return None
     measures = _measures(budgets, "test" if config.evaluation.test else "validation")
@@ -174,6 +175,27 @@ def _check(config: CompareConfig, data: RealData) -> None:
         load_pairs(settings, data.train.image_size, data.channels)
 
 
+def _progress(config: CompareConfig, jobs: Sequence[Job], is_shown: bool) -> tqdm:
+    """A bar over the steps of all trainings, at those that are done."""
+    steps = config.train.steps
+    done = sum(_steps_done(RunDirectory(_run_folder(config, job)), steps) for job in jobs)
+    # the time of all steps so far, scores included, tells the time of those to come: their pace alone would not
+    return tqdm(
+        total=len(jobs) * steps, initial=done, unit="step", smoothing=0, disable=not is_shown, dynamic_ncols=True
+    )
+
+
+def _steps_done(run: RunDirectory, steps: int) -> int:
+    if run.report.exists():
+        return steps
+    checkpoint = latest_checkpoint(run.checkpoints)
+    return step_of(checkpoint) if checkpoint else 0
+
+
+def _run_folder(config: CompareConfig, job: Job) -> Path:
+    return Path(config.output) / "runs" / job.folder
+
+
 def _run_config(config: CompareConfig, job: Job, budgets: list[int]) -> ContrastConfig:
     settings = {setting.name: getattr(config, setting.name) for setting in fields(ContrastSettings)}
     run = ContrastConfig(
@@ -182,7 +204,7 @@ def _run_config(config: CompareConfig, job: Job, budgets: list[int]) -> Contrast
         data=replace(config.data, limit=job.images or config.data.limit),
         mix=job.way.mix,
         seed=job.seed,
-        output_dir=str(Path(config.output) / "runs" / job.folder),
+        output_dir=str(_run_folder(config, job)),
         resume=True,
     )
     return replace(
@@ -194,12 +216,12 @@ def _run_config(config: CompareConfig, job: Job, budgets: list[int]) -> Contrast
     )
 
 
-def _train(run: ContrastConfig, data: RealData, job: Job) -> dict[str, Any]:
+def _train(run: ContrastConfig, data: RealData, job: Job, progress: tqdm) -> dict[str, Any]:
     """The report of a training, made now or before; empty on all processes but the first."""
     train = data.train.subset(torch.arange(job.images or len(data.train)))
     try:
         # no deadline, but the processes stay for the next training
-        report = train_contrast(run, replace(data, train=train), deadline=math.inf)
+        report = train_contrast(run, replace(data, train=train), deadline=math.inf, progress=progress)
     except Interrupted as interrupted:
         told = "stopped and saved; run the same command again to go on"
         raise Interrupted(interrupted.exit_code - 128, told) from interrupted

@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
+from tqdm import tqdm
 
 from synthdata.data import (
     Pairs,
@@ -143,13 +144,16 @@ class ContrastTraining:
 
 
 def train_contrast(
-    config: ContrastConfig, data: RealData | None = None, deadline: float | None = None
+    config: ContrastConfig,
+    data: RealData | None = None,
+    deadline: float | None = None,
+    progress: tqdm | None = None,
 ) -> dict[str, Any]:
     """Train an encoder, save it, score it on the real images if there are any, and write the report.
 
     Args:
         data: what ``config.data`` names, where it is loaded already.
-        deadline: as for ``execute``.
+        deadline: as for ``execute``; likewise ``progress``.
 
     Returns:
         The content of report.json; empty on all but the first process.
@@ -168,7 +172,14 @@ def train_contrast(
     if (report := finished_report(config, accelerator)) is not None:
         return report
     training = build_contrast(config, real, synthetic, accelerator)
-    return execute(training, config, accelerator, finish=lambda run: _finish(training, run), deadline=deadline)
+    return execute(
+        training,
+        config,
+        accelerator,
+        finish=lambda run: _finish(training, run),
+        deadline=deadline,
+        progress=progress,
+    )
 
 
 def _load_synthetic(config: ContrastConfig, real: RealData | None) -> Pairs | None:

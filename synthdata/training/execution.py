@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 from accelerate.utils import is_tensorboard_available
+from tqdm import tqdm
 
 from synthdata.errors import MisuseError
 from synthdata.models import Encoder, EncoderConfig
@@ -96,6 +97,7 @@ def execute(
     finish: Callable[[RunDirectory], dict[str, Any]],
     observe: Callable[[RunDirectory, int], None] | None = None,
     deadline: float | None = None,
+    progress: tqdm | None = None,
 ) -> dict[str, Any]:
     """Open the run directory, run ``training`` to its end, and write the report.
 
@@ -104,6 +106,7 @@ def execute(
         observe: called after each iteration with the number of those that are done.
         deadline: when to save and stop, in seconds of ``time.monotonic``; for one of several trainings of a program,
             which share the processes: these then stay.
+        progress: the bar of all trainings of such a program.
 
     Returns:
         The content of report.json, on the first process.
@@ -121,6 +124,7 @@ def execute(
         keep=config.checkpoint.keep,
         observe=(lambda done: observe(run, done)) if observe else (lambda done: None),
         deadline=deadline,
+        progress=progress,
     )
     seconds = run_loop(training, run, settings, accelerator)
 

@@ -1,5 +1,6 @@
 """The loop around any training: restore, step, report, save, stop."""
 
+import contextlib
 import json
 import math
 import signal
@@ -51,6 +52,7 @@ class LoopSettings:
     keep: checkpoints kept.
     observe: called after an iteration, on the first process, to draw samples of the state.
     deadline: when to save and stop, in seconds of ``time.monotonic``; never if not given.
+    progress: the bar of all trainings of a program, at the state that is resumed; the run shows its own if not given.
     """
 
     log_every: int
@@ -58,6 +60,7 @@ class LoopSettings:
     keep: int
     observe: Callable[[int], None]
     deadline: float | None = None
+    progress: tqdm | None = None
 
 
 class OutOfTime(Interrupted):
@@ -79,12 +82,7 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
     training.start_at(start)
     began = time.perf_counter()
     stop = _StopRequests(settings.deadline)
-    with (
-        stop,
-        tqdm(
-            total=training.iterations, initial=start, disable=not accelerator.is_main_process, dynamic_ncols=True
-        ) as progress,
-    ):
+    with stop, _progress(settings, training.iterations, start, accelerator.is_main_process) as progress:
         for iteration in range(start, training.iterations):
             log.add(iteration, training.run(iteration))
             done = iteration + 1
@@ -96,7 +94,9 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
                 log.flush()
             if logged:
                 shown = log.write(iteration, training.describe(iteration))
-                progress.set_description(str(shown.pop("phase")))
+                phase = str(shown.pop("phase"))
+                if progress is not settings.progress:
+                    progress.set_description(phase)
                 progress.set_postfix({key: f"{value:.3g}" for key, value in shown.items()}, refresh=False)
             progress.update()
             if accelerator.is_main_process:
@@ -110,6 +110,14 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
             if stopping:
                 raise (OutOfTime if stop.received == _DEADLINE else Interrupted)(stop.received, saved)
     return seconds_before + time.perf_counter() - began
+
+
+def _progress(
+    settings: LoopSettings, iterations: int, start: int, is_shown: bool
+) -> contextlib.AbstractContextManager[tqdm]:
+    if settings.progress is not None:
+        return contextlib.nullcontext(settings.progress)
+    return tqdm(total=iterations, initial=start, disable=not is_shown, dynamic_ncols=True)
 
 
 def _restore(training: Training, run: RunDirectory, accelerator: Accelerator) -> tuple[int, "_Log", float]:

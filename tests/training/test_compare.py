@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit
 from synthdata.errors import MisuseError
 from synthdata.evaluation.comparison import Comparison
+from synthdata.training.checkpoint import latest_checkpoint, step_of
 from synthdata.training.compare import CompareConfig, compare, plan_jobs, ways_of
 
 DIGITS = REPOSITORY / "recipes" / "configs" / "contrast" / "digits.yaml"
@@ -140,7 +142,9 @@ def test_finished_runs_leave_no_checkpoints(finished: tuple[CompareConfig, Compa
     assert not list(Path(finished[0].output).rglob("checkpoints"))
 
 
-def test_an_interrupted_comparison_goes_on_to_the_scores_of_one_never_interrupted(shards: Path, tmp_path: Path) -> None:
+def test_an_interrupted_comparison_goes_on_to_the_scores_of_one_never_interrupted(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     changes = {"train__steps": 40, "checkpoint__every": 5, "train__log_every": 1}
     process = start_recipe("compare", flags(shards, tmp_path / "cut", **changes))
     metrics = tmp_path / "cut" / "runs" / "real-1197-images-seed-0" / "metrics.jsonl"
@@ -152,9 +156,21 @@ def test_an_interrupted_comparison_goes_on_to_the_scores_of_one_never_interrupte
     assert not (metrics.parent / "report.json").exists()
     settings = config(shards, tmp_path / "cut", **changes)
     whole = compared(replace(settings, output=str(tmp_path / "whole")))
+    steps = bars(capsys.readouterr().err)
+    assert (steps[0], steps[-1], {total for _, total in steps}) == ((0, 80), (80, 80), {80})
+    checkpoint = latest_checkpoint(metrics.parent / "checkpoints")
+    assert checkpoint is not None
     assert compared(settings).runs == whole.runs
+    shown = capsys.readouterr().err
+    assert (bars(shown)[0], bars(shown)[-1]) == ((step_of(checkpoint), 80), (80, 80))
+    assert re.search(r"\[2/2\] real \+ synthetic.*\[\d\d:\d\d<\d\d:\d\d, .*step/s", shown)  # the time that is left
     iterations = [json.loads(line)["iteration"] for line in metrics.read_text().splitlines()]
     assert iterations == list(range(40))
+
+
+def bars(shown: str) -> list[tuple[int, int]]:
+    """The states of a progress bar: what is done, of what."""
+    return [(int(done), int(total)) for done, total in re.findall(r"\| (\d+)/(\d+) \[", shown)]
 
 
 def _wait_for_lines(path: Path, count: int, process: subprocess.Popen[str]) -> None:

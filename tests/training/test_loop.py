@@ -55,12 +55,16 @@ def run(tmp_path: Path) -> RunDirectory:
     return run
 
 
-def test_ctrl_c_in_the_last_iteration_saves_and_stops(run: RunDirectory) -> None:
+def test_ctrl_c_in_the_last_iteration_saves_and_stops(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Interrupted, match="step-000000003; add --resume true"):
         run_loop(Counting("run"), run, SETTINGS, Accelerator(cpu=True))
     resumed = Counting("nowhere")
+    capsys.readouterr()
     run_loop(resumed, run, SETTINGS, Accelerator(cpu=True))
     assert resumed.count == 3
+    shown = capsys.readouterr().err
+    assert "3/3" in shown
+    assert "0/3" not in shown
 
 
 def test_ctrl_c_while_the_last_state_is_saved_reaches_the_program(run: RunDirectory) -> None:
