@@ -27,7 +27,8 @@ def main() -> None:
     config = parse(EmissionConfig, __doc__ or "")
     emission = emit(config)
     write_missing_card(config.output)
-    print(summary(emission))
+    if emission.tells:
+        print(summary(emission))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,13 @@
     torchrun --nproc-per-node 2 recipes/joint.py --output_dir runs/two  # several processes
 
 Leaves a run directory: encoder/, generator/ (a diffusers pipeline), samples/ and curves/ (PNG), metrics.jsonl,
-report.json, config.yaml and checkpoints/. Ctrl-C or SIGTERM saves and stops; the same command with --resume true goes
-on. A run that was killed resumes from its last checkpoint and, on a CPU, ends with the same bits as one never
-interrupted. All arms take equally many encoder steps over equally many images.
+report.json, config.yaml and checkpoints/; and a dataset, of the run runs/NAME in out/NAME beside runs/, of any other in
+its own folder dataset/ (--emission.output DIR puts it elsewhere). Ctrl-C or SIGTERM saves and stops; the same command
+with --resume true goes on. A run that was killed resumes from its last checkpoint and, on a CPU, ends with the same
+bits as one never interrupted. All arms take equally many encoder steps over equally many images.
+
+One process under accelerate launch computes on the CPU cores that nobody uses when it starts, and goes on with as many
+when it is resumed; OMP_NUM_THREADS, or accelerate's --num_cpu_threads_per_process, says another number.
 
 It ends with one line and exit code 2 for settings and images that do not fit, and 1 for a loss that is not finite or a
 full disk. accelerate launch prints a traceback of its own when a program ends with an error; accelerate launch -q does
@@ -30,6 +34,7 @@ with interruptible_imports():
     from synthdata.publishing.card import write_missing_card
     from synthdata.publishing.model_card import write_model_card
     from synthdata.training import GO_ON, JointConfig, summarise, train_joint
+    from synthdata.training.run_directory import dataset_folder
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -46,7 +51,7 @@ def main() -> None:
     if emission:
         emitted = emit(emission)
         write_missing_card(emission.output)
-        if report:
+        if emitted.tells:
             print(summary(emitted))
 
 
@@ -64,7 +69,7 @@ def final_emission(config: JointConfig) -> EmissionConfig | None:
     pairs = config.emission.pairs if config.arm in ("pairs", "both") else 0
     if hard + pairs == 0:
         return None
-    output = config.emission.output or str(Path("out") / Path(config.output_dir).name)
+    output = config.emission.output or str(dataset_folder(Path(config.output_dir)))
     return EmissionConfig(
         run=config.output_dir,
         output=output,

@@ -72,10 +72,13 @@ class Emission:
 
     Attributes:
         folder: the dataset directory.
-        manifest: of the finished dataset; None while other processes are still at work on it.
+        manifest: of the finished dataset; None while other processes are still at work on it, or if another has just
+            finished it.
         rows: rows that this process made.
         kept: rows of finished shards that it found and kept.
         seconds: wall time of making rows, without the preparation.
+        processes: of the launcher.
+        tells: whether this is the one of these processes that tells of the work of all.
     """
 
     folder: Path
@@ -83,6 +86,8 @@ class Emission:
     rows: int
     kept: int
     seconds: float
+    processes: int = 1
+    tells: bool = True
 
 
 def write_dataset(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int], program: str) -> Emission:
@@ -100,6 +105,7 @@ def write_dataset(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, in
     """
     folder = Path(config.output)
     plan = _open_plan(maker, config, {kind: count for kind, count in rows.items() if count}, program)
+    is_begun = (folder / WORK / PLAN).exists()
     own = shards_of(*_process(config), [Shard(**shard) for shard in plan["shards"]])
     missing = _unfinished(folder, own)
     made, kept = (sum(shard.rows for shard in shards) for shards in (missing, set(own) - set(missing)))
@@ -110,7 +116,10 @@ def write_dataset(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, in
         with tqdm(total=made + kept, initial=kept, unit="row", desc=str(folder), disable=rank() != 0) as progress:
             _make(missing, plan, ShardWriter(config, _expected(folder), progress), maker)
     seconds = time.perf_counter() - started
-    return Emission(folder, _finish_if_complete(folder), made, kept, seconds)
+    manifest = _finish_if_complete(folder, is_begun)
+    # of a dataset that was finished before, every process has the manifest; of others, the one that finishes it
+    tells = world_size() == 1 or (manifest is not None and (is_begun or rank() == 0))
+    return Emission(folder, manifest, made, kept, seconds, world_size(), tells)
 
 
 def check_output(folder: Path) -> None:
@@ -182,11 +191,13 @@ def _expected(folder: Path) -> dict[str, str]:
     return {path: shard["sha256"] for path, shard in recorded(folder).items()}
 
 
-def _finish_if_complete(folder: Path) -> dict[str, Any] | None:
+def _finish_if_complete(folder: Path, is_begun: bool) -> dict[str, Any] | None:
     if (folder / WORK / PLAN).exists():
         plan = read_plan(folder)
         complete = plan is not None and recorded(folder).keys() >= {shard["path"] for shard in plan["shards"]}
         return finish_dataset(folder) if complete else None
+    if is_begun:
+        return None  # another process finished it in the meantime
     with contextlib.suppress(OSError):  # left by a restored shard, unless another process is at work in it
         (folder / WORK).rmdir()
     return finish_dataset(folder) if (folder / MANIFEST).exists() else None
@@ -217,11 +228,14 @@ def _versions() -> dict[str, str]:
 
 
 def summary(emission: Emission) -> str:
-    """What was made, what was dropped and where it is, for a person to read."""
+    """What was made, what was dropped and where it is, for a person to read, by the process that tells it."""
     rate = emission.rows / max(emission.seconds, 1e-9)
     lines = [f"{emission.rows:,} rows made in {emission.seconds:.1f} s ({rate:,.0f} rows/s), {emission.kept:,} kept"]
     if emission.manifest is None:
         return f"{lines[0]}; {emission.folder} is completed by the last process to finish"
+    if emission.processes > 1:
+        rows = sum(counts["rows"] for counts in emission.manifest["kinds"].values())
+        lines = [f"{rows:,} rows made or kept by {emission.processes} processes, the last in {emission.seconds:.1f} s"]
     for kind, counts in emission.manifest["kinds"].items():
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in counts["dropped"].items())
         shards = sum(shard["kind"] == kind for shard in emission.manifest["shards"])

@@ -161,7 +161,8 @@ class FinalEmissionConfig:
         hard: rows of hard samples, for the arms hard and both.
         pairs: rows of positive pairs, for the arms pairs and both.
         shard_size: rows of a shard.
-        output: the dataset directory; out/<name of the run> if not given.
+        output: the dataset directory; if not given, out/NAME for the run runs/NAME, in the same folder as runs, and
+            the folder dataset in the run for any other.
     """
 
     hard: NonNegativeInt = 0

@@ -82,6 +82,18 @@ class RunDirectory:
             )
 
 
+def dataset_folder(run: Path) -> Path:
+    """Where the dataset of a run goes: of ``…/runs/NAME`` to ``…/out/NAME``, of any other to its own ``dataset``.
+
+    Two runs never share one, wherever a program is started.
+    """
+    absolute = Path(os.path.abspath(run))
+    if absolute.parent.name != "runs":
+        return run / "dataset"
+    folder = absolute.parents[1] / "out" / absolute.name
+    return folder if run.is_absolute() else Path(os.path.relpath(folder))
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raise ``FailureError`` if ``path`` cannot be written: a full disk, a missing permission."""

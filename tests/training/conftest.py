@@ -27,6 +27,7 @@ class Part:
 
     exit_code: int
     error: str
+    output: str
 
 
 @dataclass
@@ -55,14 +56,27 @@ def long_runs(tmp_path_factory: pytest.TempPathFactory) -> LongRuns:
 
 
 @pytest.fixture(scope="session")
-def run_on_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_processes_end(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Part]:
+    """The directory of a run on two processes, and how it ended."""
     folder = tmp_path_factory.mktemp("two") / "run"
-    ended = _end(start_recipe("joint", tiny_flags(folder, **SHARED), processes=2))
+    return folder, _end(start_recipe("joint", tiny_flags(folder, **SHARED), processes=2))
+
+
+@pytest.fixture(scope="session")
+def run_on_two_processes(two_processes_end: tuple[Path, Part]) -> Path:
+    folder, ended = two_processes_end
     assert ended.exit_code == 0, ended.error
     return folder
 
 
-SHARED = {"generator__pretrain_steps": 8, "train__steps": 8, "train__accumulation": 2, "evaluation__test": False}
+SHARED = {
+    "generator__pretrain_steps": 8,
+    "train__steps": 8,
+    "train__accumulation": 2,
+    "evaluation__test": False,
+    "emission__hard": 8,
+    "emission__shard_size": 4,
+}
 
 
 @pytest.fixture(scope="session")
@@ -90,5 +104,5 @@ def _last_iteration(folder: Path) -> int:
 
 
 def _end(process: subprocess.Popen[str]) -> Part:
-    exit_code, _, error = wait_for(process)
-    return Part(exit_code, error)
+    exit_code, output, error = wait_for(process)
+    return Part(exit_code, error, output)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 from tiny import tiny_config
 
+from synthdata.emission import verify_dataset
 from synthdata.errors import FailureError, MisuseError, SynthdataError
 from synthdata.models import Encoder, load_generator
 from synthdata.training import train_joint
@@ -203,6 +204,14 @@ def test_two_processes_with_half_the_batch_each_have_the_loss_curve_of_one(
         assert found.keys() == expected.keys()
         for name, value in expected.items():
             assert found[name] == (pytest.approx(value, rel=TOLERANCE) if isinstance(value, float) else value)
+
+
+def test_two_processes_leave_one_dataset_beside_the_run_and_one_summary(two_processes_end: Any) -> None:
+    folder, ended = two_processes_end
+    assert verify_dataset(folder / "dataset") == []
+    assert ended.output.count("8 rows made or kept by 2 processes") == 1
+    assert ended.output.count(f'load_dataset("{folder}/dataset", "hard", split="train")') == 1
+    assert "the last process to finish" not in ended.output
 
 
 def test_two_processes_end_with_the_weights_of_one(run_on_one_process: Path, run_on_two_processes: Path) -> None:
