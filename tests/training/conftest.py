@@ -70,6 +70,7 @@ def run_on_two_processes(two_processes_end: tuple[Path, Part]) -> Path:
 
 
 SHARED = {
+    "seed": 1,  # stays clear of ReLU's kink, where rounding, which differs by CPU, can change a gradient by 3 %
     "generator__pretrain_steps": 8,
     "train__steps": 8,
     "train__accumulation": 2,
