@@ -48,6 +48,20 @@ class _Stopped(KeyboardInterrupt):
 AGAIN = "run the same command again"
 """What a person does to go on with a program that finds by itself what it had."""
 
+MAX_LENGTH = 300
+"""Of a message: what it quotes may have any length."""
+
+
+def shortened(text: str, length: int = MAX_LENGTH) -> str:
+    """``text`` in one line of printable characters, at most ``length`` of them; what is too much is left out inside."""
+    ends = text if len(text) <= 4 * length else f"{text[: 2 * length]} {text[-2 * length :]}"
+    line = "".join(character if character.isprintable() else "\ufffd" for character in " ".join(ends.split()))
+    if len(line) <= length:
+        return line
+    head = (length - 3) * 2 // 3
+    return f"{line[:head]} … {line[head + 3 - length :]}"
+
+
 ECHO_SECONDS = 1.0
 """A signal that follows another so soon is the same request: launchers pass on a Ctrl-C that processes see already."""
 
@@ -116,5 +130,5 @@ def _stop_handler() -> Callable[[int, FrameType | None], None]:
 
 def _end(message: str, exit_code: int, told: bool) -> None:
     if told:
-        print(" ".join(message.split()), file=sys.stderr)
+        print(shortened(message), file=sys.stderr)
     sys.exit(exit_code)

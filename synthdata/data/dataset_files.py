@@ -1,10 +1,8 @@
 """The files of an emitted dataset: in a directory, or in a repository of the Hub, fetched as they are needed."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import (
@@ -15,6 +13,7 @@ from huggingface_hub.errors import (
 )
 
 from synthdata.errors import FailureError, MisuseError
+from synthdata.formats import inside, load_manifest
 
 MANIFEST = "manifest.json"
 
@@ -92,30 +91,19 @@ class DatasetFiles:
         """The shards that the manifest names, in its order.
 
         Raises:
-            MisuseError: there is no manifest: the dataset is not one that was emitted.
-            FailureError: the manifest is damaged.
+            MisuseError: there is no manifest: the dataset is not one that was emitted; or it is of a newer format.
+            FailureError: the manifest is damaged, as it is if a shard in it has another path than its plan gives it.
         """
-        manifest = self._manifest()
-        try:
-            return [
-                ShardFile(shard["path"], shard["kind"], shard["rows"], shard["sha256"]) for shard in manifest["shards"]
-            ]
-        except (KeyError, TypeError) as error:
-            raise FailureError(f"{MANIFEST} of {self.source} is damaged ({error!r}): restore it") from error
-
-    def _manifest(self) -> Any:
         path = self._locate(MANIFEST)
         if path is None:
             raise MisuseError(f"{self.source} has no {MANIFEST}: name a finished dataset, as recipes/emit.py writes it")
-        try:
-            return json.loads(path.read_bytes())
-        except ValueError as error:
-            raise FailureError(f"{MANIFEST} of {self.source} is damaged ({error}): restore it") from error
+        manifest = load_manifest(path, f"{MANIFEST} of {self.source}")
+        return [ShardFile(shard["path"], shard["kind"], shard["rows"], shard["sha256"]) for shard in manifest["shards"]]
 
     def _locate(self, path: str) -> Path | None:
         """The file on this machine; None if the dataset has none of this name."""
         if self.folder is not None:
-            return self.folder / path if (self.folder / path).is_file() else None
+            return inside(self.folder, path) if (self.folder / path).is_file() else None
         try:
             return Path(hf_hub_download(self.repository, path, repo_type="dataset", revision=self.revision))
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:

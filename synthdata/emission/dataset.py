@@ -35,7 +35,8 @@ from synthdata.emission.manifest import (
 from synthdata.emission.plan import Shard, plan_shards, shards_of
 from synthdata.emission.shards import ShardWriter
 from synthdata.emission.verify import shard_problem
-from synthdata.errors import MisuseError
+from synthdata.errors import FailureError, MisuseError
+from synthdata.formats import inside
 from synthdata.processes import rank, world_size
 
 _NOT_SETTINGS = ("run", "output", "batch_size", "worker", "workers")
@@ -106,7 +107,7 @@ def write_dataset(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, in
     folder = Path(config.output)
     plan = _open_plan(maker, config, {kind: count for kind, count in rows.items() if count}, program)
     is_begun = (folder / WORK / PLAN).exists()
-    own = shards_of(*_process(config), [Shard(**shard) for shard in plan["shards"]])
+    own = shards_of(*_process(config), _planned(config, rows))
     missing = _unfinished(folder, own)
     made, kept = (sum(shard.rows for shard in shards) for shards in (missing, set(own) - set(missing)))
     if missing:
@@ -127,7 +128,10 @@ def check_output(folder: Path) -> None:
 
     Raises:
         MisuseError: naming one of them.
+        FailureError: a link leads out of the folder.
     """
+    for written in (WORK, MANIFEST, "data", "assets", "README.md"):
+        inside(folder, written)
     with disk_errors(folder):
         names = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if foreign := names - {WORK}:
@@ -150,23 +154,28 @@ def _open_plan(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int],
             "run": maker.identity,
             **maker.measure(),
             "made_with": {"command": _command(config, program), "device": maker.device, "versions": _versions()},
-            "shards": [
-                asdict(shard)
-                for kind, count in rows.items()
-                for shard in plan_shards(kind, count, config.shard_size, config.format)
-            ],
+            "shards": [asdict(shard) for shard in _planned(config, rows)],
         }
         with disk_errors(folder):
             plan = begin(folder, new)
     check_same(folder, plan, settings, maker.identity)
+    if [shard["rows"] for shard in plan["shards"]] != [shard.rows for shard in _planned(config, rows)]:
+        raise FailureError(f"the plan of {folder} has other shards than its settings give: write another --output")
     return plan
+
+
+def _planned(config: DatasetConfig, rows: Mapping[Kind, int]) -> list[Shard]:
+    """All shards of the dataset, in the order of its manifest."""
+    planned = (plan_shards(kind, count, config.shard_size, config.format) for kind, count in rows.items() if count)
+    return [shard for shards in planned for shard in shards]
 
 
 def _make(shards: Sequence[Shard], plan: Plan, writer: ShardWriter, maker: RowMaker) -> None:
     folder = Path(writer.config.output)
     with disk_errors(folder):
         (folder / WORK).mkdir(exist_ok=True)
-        for kind, criteria in plan["criteria"].items():
+        for kind in dict.fromkeys(shard.kind for shard in shards):
+            criteria = plan["criteria"][kind]
             of_kind = [shard for shard in shards if shard.kind == kind]
             for made in writer.write(of_kind, criteria["edges"], maker.make(kind, criteria, of_kind)):
                 if not writer.expected:

@@ -21,6 +21,7 @@ from synthdata.emission.run import Run, load_run
 from synthdata.emission.scoring import forward_batch
 from synthdata.emission.selection import selected_rows
 from synthdata.processes import local_rank
+from synthdata.reading import checked
 from synthdata.threads import use_idle_cores
 
 PROGRAM = "accelerate launch recipes/emit.py"
@@ -72,7 +73,7 @@ class _Samples:
         _ = self._real
 
     def make(self, kind: Kind, criteria: dict[str, Any], shards: Sequence[Shard]) -> Iterator[list[Row]]:
-        return selected_rows(self.models, self._real, Criteria(**criteria), shards)
+        return selected_rows(self.models, self._real, checked(criteria, Criteria), shards)
 
     @cached_property
     def _real(self) -> RealNeighbours:

@@ -56,7 +56,8 @@ def appearing_whole(path: Path, aside: Path) -> Iterator[HashedFile]:
     If the block raises, ``aside`` is removed and ``path`` is as it was.
     """
     try:
-        with aside.open("wb") as file:
+        aside.unlink(missing_ok=True)
+        with aside.open("xb") as file:  # never through a link that somebody put there
             yield HashedFile(file)
             file.flush()
             os.fsync(file.fileno())
@@ -71,22 +72,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``path`` whole, or not at all."""
     with appearing_whole(path, path.with_name(f".{path.name}.{os.getpid()}")) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``.
-
-    Raises:
-        FileNotFoundError: if it does not exist.
-        FailureError: if it is not a JSON object.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise FailureError(f"{path} is damaged ({error}): restore it, or remove the folder and emit again") from error
-    if not isinstance(content, dict):
-        raise FailureError(f"{path} is damaged (not a JSON object): restore it, or remove the folder and emit again")
-    return content
 
 
 @contextlib.contextmanager

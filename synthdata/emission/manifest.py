@@ -12,10 +12,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from synthdata.emission.files import disk_errors, read_json, write_json
+from synthdata.emission.checks import check_known, checked_manifest, checked_plan, checked_record
+from synthdata.emission.files import disk_errors, write_json
 from synthdata.emission.kinds import CANDIDATES, DECIMALS, KINDS, Kind
 from synthdata.emission.plan import Shard
 from synthdata.errors import FailureError, MisuseError
+from synthdata.formats import FORMAT, inside
+from synthdata.reading import read_checked
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -37,32 +40,34 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
     """The manifest of a finished dataset.
 
     Raises:
-        MisuseError: there is none.
-        FailureError: it is damaged.
+        MisuseError: there is none, or it is of a newer format.
+        FailureError: it is damaged, as it is if a shard in it has another path than the plan gives it.
     """
     folder = Path(folder)
     try:
-        manifest = read_json(folder / MANIFEST)
+        return dict(read_checked(folder / MANIFEST, checked_manifest))
     except (FileNotFoundError, NotADirectoryError) as error:
         begun = (folder / WORK / PLAN).is_file()
         mend = (
             "its emission is not finished: run the same command again" if begun else "name the directory of a dataset"
         )
         raise MisuseError(f"{folder} holds no {MANIFEST}: {mend}") from error
-    if missing := [part for part in (*_PARTS, "kinds") if part not in manifest]:
-        raise FailureError(f"{folder / MANIFEST} is damaged (no {missing[0]}): restore it")
-    return manifest
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """The plan of the dataset that was begun or finished in ``folder``, None if there is none."""
+    """The plan of the dataset that was begun or finished in ``folder``, None if there is none.
+
+    Raises:
+        FailureError: it is damaged.
+    """
     # The plan is only removed once there is a manifest, so that one of the two is found while another process finishes.
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return read_json(folder / WORK / PLAN)
+        mend = "restore it, or remove the folder and emit again"
+        return dict(read_checked(inside(folder, f"{WORK}/{PLAN}"), checked_plan, mend))
     if (folder / MANIFEST).exists():
         manifest = read_manifest(folder)
         planned = [{name: shard[name] for name in _PLANNED} for shard in manifest["shards"]]
-        return {part: manifest[part] for part in _PARTS} | {"shards": planned}
+        return {part: manifest[part] for part in _PARTS if part in manifest} | {"shards": planned}
     return None
 
 
@@ -108,9 +113,10 @@ def recorded(folder: Path) -> dict[str, Record]:
     """The finished shards, by path, as they were when they were finished."""
     records = {}
     if not (folder / MANIFEST).exists():
-        for shard in (read_plan(folder) or {"shards": []})["shards"]:
+        plan = read_plan(folder) or {"shards": []}
+        for shard in plan["shards"]:
             with contextlib.suppress(FileNotFoundError):
-                records[shard["path"]] = read_json(_record_path(folder, shard["path"]))
+                records[shard["path"]] = _read_record(folder, shard, plan)
     if (folder / MANIFEST).exists():  # possibly written by another process, which then removes the records
         return {shard["path"]: shard for shard in read_manifest(folder)["shards"]}
     return records
@@ -161,8 +167,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
             "run the workers that make them, then finish"
         )
     shards = [records[shard["path"]] for shard in plan["shards"]]
-    kinds = {kind: _summary(kind, criteria, shards) for kind, criteria in plan["criteria"].items()}
-    return {"manifest_version": 1, **plan, "kinds": kinds, "shards": [_without_summary(shard) for shard in shards]}
+    selected: dict[Kind, None] = dict.fromkeys(shard["kind"] for shard in shards)
+    check_known(selected, folder)
+    kinds = {kind: _summary(kind, plan["criteria"][kind], shards) for kind in selected}
+    return {"format": FORMAT, **plan, "kinds": kinds, "shards": [_without_summary(shard) for shard in shards]}
 
 
 def _without_summary(shard: Record) -> Record:
@@ -178,14 +186,15 @@ def _summary(kind: Kind, criteria: dict[str, Any], shards: Sequence[Record]) -> 
         "bytes": sum(shard["bytes"] for shard in of_kind),
         "candidates": sum(summary["candidates"] for summary in summaries),
         "dropped": {
-            reason: sum(summary["dropped"][reason] for summary in summaries) for reason in summaries[0]["dropped"]
+            reason: sum(summary["dropped"].get(reason, 0) for summary in summaries)
+            for reason in summaries[0]["dropped"]
         },
         "columns": {
             name: {
                 **_column([summary["columns"][name] for summary in summaries]),
                 "edges": criteria["edges"][KINDS[kind].score if name == CANDIDATES else name],
             }
-            for name in summaries[0]["columns"]
+            for name in (*criteria["edges"], CANDIDATES)
         },
     }
 
@@ -200,5 +209,12 @@ def _column(columns: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _read_record(folder: Path, shard: dict[str, Any], plan: Plan) -> Record:
+    edges, mend = plan["criteria"][shard["kind"]]["edges"], "remove it and run the same command again"
+    return dict(
+        read_checked(_record_path(folder, shard["path"]), lambda tree: checked_record(tree, shard, edges), mend)
+    )
+
+
 def _record_path(folder: Path, shard: str) -> Path:
-    return folder / WORK / f"{shard.rpartition('/')[2]}.json"
+    return inside(folder, f"{WORK}/{shard.rpartition('/')[2]}.json")

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from synthdata.emission.config import Format
 from synthdata.emission.kinds import Kind
-
-_SUFFIXES: dict[Format, str] = {"webdataset": "tar", "parquet": "parquet"}
+from synthdata.formats import shard_path
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def plan_shards(kind: Kind, rows: int, shard_size: int, file_format: Format) -> 
     count = -(-rows // shard_size)
     return [
         Shard(
-            f"data/{kind}/{kind}-{number:05d}-of-{count:05d}.{_SUFFIXES[file_format]}",
+            shard_path(kind, number, count, file_format),
             kind,
             first_row=number * shard_size,
             rows=min(shard_size, rows - number * shard_size),

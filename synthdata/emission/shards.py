@@ -18,6 +18,7 @@ from synthdata.emission.pipeline import ordered_map
 from synthdata.emission.plan import Shard
 from synthdata.emission.tally import Tally
 from synthdata.errors import FailureError
+from synthdata.formats import inside
 
 _WRITERS = {"webdataset": write_tar, "parquet": write_parquet}
 _ENCODERS = min(os.cpu_count() or 1, 8)
@@ -57,8 +58,8 @@ class ShardWriter:
         return [encode_row(row, self.config.image_format, self.config.quality) for row in block]
 
     def _write_shard(self, shard: Shard, rows: Iterator[EncodedRow], edges: dict[str, list[float]]) -> Record:
-        path = Path(self.config.output, shard.path)
-        work = Path(self.config.output, WORK)
+        path = inside(Path(self.config.output), shard.path, whole=False)
+        work = inside(Path(self.config.output), WORK)
         for left_over in work.glob(f"{shard.name}.*.part"):
             left_over.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)

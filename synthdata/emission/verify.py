@@ -1,12 +1,14 @@
 """Comparing a dataset directory with its manifest, byte for byte."""
 
 import hashlib
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from synthdata.emission.manifest import read_manifest
 from synthdata.errors import FailureError
+from synthdata.formats import inside
 
 
 def verify_dataset(folder: Path | str) -> list[str]:
@@ -26,15 +28,24 @@ def verify_dataset(folder: Path | str) -> list[str]:
     with ThreadPoolExecutor() as pool:
         problems = [problem for problem in pool.map(lambda shard: shard_problem(folder, shard), shards) if problem]
     expected = {shard["path"] for shard in shards}
-    found = {path.relative_to(folder).as_posix() for path in (folder / "data").rglob("*") if path.is_file()}
+    if (folder / "data").is_symlink():
+        return [*problems, "data: a link, where a folder should be"]
+    found = {path.relative_to(folder).as_posix() for path in (folder / "data").rglob("*") if not path.is_dir()}
     return problems + [f"{path}: not in the manifest" for path in sorted(found - expected)]
 
 
 def shard_problem(folder: Path, shard: dict[str, Any]) -> str | None:
     """What is wrong with one shard, given its record; None if it is as recorded."""
-    path, size = folder / shard["path"], shard["bytes"]
+    size = shard["bytes"]
     try:
-        actual = path.stat().st_size
+        path = inside(folder, shard["path"])
+    except FailureError:
+        return f"{shard['path']}: a link that leads out of the folder, or nowhere"
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return f"{shard['path']}: no regular file"
+        actual = status.st_size
         if actual < size:
             return f"{shard['path']}: truncated, {actual:,} of {size:,} bytes"
         if actual > size:

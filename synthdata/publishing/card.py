@@ -2,14 +2,15 @@
 
 import fcntl
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from synthdata.emission.checks import check_known
 from synthdata.emission.files import disk_errors
-from synthdata.emission.manifest import CARD, MANIFEST
+from synthdata.emission.manifest import CARD, MANIFEST, read_manifest
+from synthdata.formats import inside
 from synthdata.publishing.rendering import render
 from synthdata.publishing.sources import describe_source
 
@@ -52,11 +53,17 @@ def write_missing_card(folder: Path | str) -> None:
 
 
 def write_dataset_card(folder: Path) -> None:
-    """Write README.md and assets/*.png of the finished dataset in ``folder`` from its manifest.json."""
-    manifest = json.loads((folder / "manifest.json").read_text())
+    """Write README.md and assets/*.png of the finished dataset in ``folder`` from its manifest.json.
+
+    Raises:
+        MisuseError: the manifest is of a newer format, or has kinds of rows that this version does not know.
+        FailureError: the manifest is damaged, or links lead out of the folder.
+    """
+    manifest = read_manifest(folder)
+    check_known(manifest["kinds"], folder)
     kinds = {kind: _kind(kind, manifest) for kind in manifest["kinds"]}
     for kind, facts in kinds.items():
-        _save_histogram(folder / facts["histogram"], kind, manifest)
+        _save_histogram(inside(folder, facts["histogram"]), kind, manifest)
     settings = manifest["settings"]
     source = describe_source(manifest["run"]["source"]["data"])
     content = render(
@@ -73,6 +80,7 @@ def write_dataset_card(folder: Path) -> None:
         training=manifest.get("training", {}),
     )
     aside = folder / ".README.md.partial"
+    aside.unlink(missing_ok=True)  # never through a link that somebody put there
     DatasetCard(content).save(aside)
     aside.replace(folder / "README.md")  # whole or not at all
 

@@ -236,6 +236,7 @@ def test_a_config_that_the_dataset_lacks_is_told(tmp_path: Path):
     folder = write_webdataset(tmp_path / "both", rows=2, shards=1)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["shards"] = [shard for shard in manifest["shards"] if shard["kind"] == "hard"]
+    del manifest["kinds"]["pairs"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(MisuseError, match="has no config pairs, only hard"):
         load_pairs(PairsConfig(str(folder), "pairs"))

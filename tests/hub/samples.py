@@ -66,17 +66,44 @@ def _write_card(folder: Path, suffix: str) -> None:
 
 def _write_manifest(folder: Path, rows: int, shards: int) -> None:
     records = []
-    for path in sorted(folder.glob("data/*/*")):
+    for number, path in enumerate(sorted(folder.glob("data/*/*"))):
         content = path.read_bytes()
         records.append(
             {
                 "path": path.relative_to(folder).as_posix(),
                 "kind": path.parent.name,
+                "first_row": number % shards * (rows // shards),
                 "rows": rows // shards,
                 "bytes": len(content),
                 "sha256": hashlib.sha256(content).hexdigest(),
             }
         )
-    parts: dict[str, object] = {"settings": {}, "run": {}, "criteria": {}, "made_with": {}, "shards": records}
-    manifest = {"manifest_version": 1, **parts, "kinds": {kind: {"rows": rows} for kind in KINDS}}
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    file_format = "parquet" if records[0]["path"].endswith("parquet") else "webdataset"
+    settings = {"format": file_format, "image_format": "png", "quality": 95, "seed": 0, "license": None}
+    model = {"class": "Model", "sha256": {}}
+    source = {"data": "digits", "images": 10, "image_size": 8, "channels": 1}
+    parts: dict[str, object] = {
+        "settings": {**settings, "memorisation_quantile": 0.05},
+        "run": {"encoder": model, "generator": model, "source": source, "temperature": 0.2},
+        "criteria": {kind: _criteria(kind) for kind in KINDS},
+        "made_with": {"command": "recipes/emit.py", "versions": {}},
+        "shards": records,
+    }
+    kinds = {kind: _summary(kind, rows) for kind in KINDS}
+    (folder / "manifest.json").write_text(json.dumps({"format": 1, **parts, "kinds": kinds}), encoding="utf-8")
+
+
+def _columns(kind: str) -> tuple[str, ...]:
+    return {"hard": "hardness", "pairs": "similarity"}[kind], "realism", "nearest_similarity"
+
+
+def _criteria(kind: str) -> dict[str, object]:
+    edges = {column: [0.0, 1.0] for column in _columns(kind)}
+    bounds = {"band": [0.0, 1.0], "realism_floor": 0.0, "copy_distance": 0.0}
+    return {"kind": kind, "seed": 0, "oversample": 1, **bounds, "edges": edges}
+
+
+def _summary(kind: str, rows: int) -> dict[str, object]:
+    column = {"mean": 0.5, "min": 0.0, "max": 1.0, "histogram": [rows], "edges": [0.0, 1.0]}
+    counts = {"rows": rows, "bytes": 0, "candidates": rows, "dropped": {"memorised": 0}}
+    return {**counts, "columns": dict.fromkeys((*_columns(kind), "candidates"), column)}

@@ -1,0 +1,203 @@
+"""What the files hold that this package writes and reads back, as types for `synthdata.reading`.
+
+A new part of a manifest is one line in ``Plan`` or ``Manifest``, ``NotRequired`` unless every reader needs it; parts
+that a type does not name are kept as they are. Any kind of rows fits; what a kind's rows hold is said in
+`synthdata.emission.kinds`, and what is told of them is checked in `synthdata.emission.checks`. ``FORMAT`` goes up when
+an older version would misread what a newer one writes.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from msgspec import Meta
+
+from synthdata.errors import FailureError, MisuseError
+from synthdata.reading import UnsoundError, checked, read_checked, shown
+
+FORMAT = 1
+"""Of the manifests that this version writes, and the newest that it reads."""
+
+SUFFIXES = {"webdataset": "tar", "parquet": "parquet"}
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+AtLeastOne = Annotated[int, Meta(ge=1, le=2**53)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+KindName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
+Text = Annotated[str, Meta(max_length=4096)]
+
+
+class PlannedShard(TypedDict):
+    """One file of a dataset, as the plan names it; see ``check_shards``."""
+
+    path: Text
+    kind: KindName
+    first_row: Count
+    rows: AtLeastOne
+
+
+class FinishedShard(PlannedShard):
+    bytes: Count
+    sha256: Sha256
+
+
+class Settings(TypedDict):
+    """The request; each kind of dataset has more of its own."""
+
+    format: Literal["webdataset", "parquet"]
+
+
+class MadeWith(TypedDict):
+    command: Text
+    device: NotRequired[Text]
+    versions: dict[str, Text]
+
+
+class Training(TypedDict):
+    """What is told of the training of the encoder and the generator."""
+
+    arm: NotRequired[Text]
+    seed: NotRequired[Seed]
+    steps: NotRequired[Count]
+    images_seen: NotRequired[Count]
+    linear_top1: NotRequired[float]
+    knn_top1: NotRequired[float]
+
+
+class Distances(TypedDict):
+    frechet_distance: float
+    precision: float
+    recall: float
+
+
+class Fidelity(Distances):
+    """Distances of generated and of other real images to real ones."""
+
+    images: Count
+    real: Distances
+
+
+class Plan(TypedDict):
+    """What is fixed before the first row is made."""
+
+    settings: Settings
+    made_with: MadeWith
+    shards: Annotated[Sequence[PlannedShard], Meta(min_length=1)]
+    run: NotRequired[dict[str, Any]]
+    training: NotRequired[Training]
+    criteria: NotRequired[dict[KindName, dict[str, Any]]]
+    fidelity: NotRequired[dict[KindName, Fidelity | None]]
+
+
+class KindSummary(TypedDict):
+    rows: AtLeastOne
+    bytes: Count
+
+
+class Manifest(Plan):
+    shards: Annotated[Sequence[FinishedShard], Meta(min_length=1)]  # type: ignore[misc]
+    kinds: dict[KindName, KindSummary]
+
+
+def shard_path(kind: str, number: int, count: int, file_format: str) -> str:
+    """The name of shard ``number`` of ``count``, below the dataset directory, with forward slashes."""
+    return f"data/{kind}/{kind}-{number:05d}-of-{count:05d}.{SUFFIXES[file_format]}"
+
+
+def load_manifest(path: Path, name: str = "") -> dict[str, Any]:
+    """The manifest in ``path``, checked as far as whoever reads the rows needs it: whatever its kinds of rows.
+
+    Args:
+        name: what messages call it; its path if not given.
+
+    Raises:
+        FileNotFoundError: there is none; likewise ``NotADirectoryError``.
+        MisuseError: it is of a newer format.
+        FailureError: it is damaged.
+    """
+    return dict(read_checked(path, checked_manifest, name=name))
+
+
+def checked_manifest(tree: Any) -> Manifest:
+    """``tree`` as a manifest: shards have their names, and add up to their kinds.
+
+    Raises:
+        UnsoundError: it is none.
+        MisuseError: it is of a newer format.
+    """
+    check_format(tree)
+    manifest = checked(tree, Manifest)
+    check_shards(manifest)
+    rows: dict[str, int] = {}
+    for shard in manifest["shards"]:
+        rows[shard["kind"]] = rows.get(shard["kind"], 0) + shard["rows"]
+    told = {kind: summary["rows"] for kind, summary in manifest["kinds"].items()}
+    for kind in rows.keys() | told.keys():
+        if rows.get(kind) != told.get(kind):
+            raise UnsoundError(f"kinds.{kind}.rows is {told.get(kind)}: its shards have {rows.get(kind, 'none')}")
+    return manifest
+
+
+def check_format(tree: Any) -> None:
+    """Raise ``MisuseError`` for a manifest that a newer version wrote, with what to install."""
+    if not isinstance(tree, dict):
+        return
+    number = tree.get("format", tree.get("manifest_version", FORMAT))  # format 1 was first told as manifest_version
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise UnsoundError(f"format is {shown(number)}: it must be a whole number, at least 1")
+    if number > FORMAT:
+        raise MisuseError(f"format {shown(number)}, and this version reads {FORMAT}: {_install(tree)}")
+
+
+def check_shards(plan: Plan | Manifest) -> None:
+    """Check that every shard has the path that its kind, its number and the format give, and the rows that follow.
+
+    Raises:
+        UnsoundError: naming the first that does not.
+    """
+    totals: dict[str, int] = {}
+    for shard in plan["shards"]:
+        totals[shard["kind"]] = totals.get(shard["kind"], 0) + 1
+    number, row = dict.fromkeys(totals, 0), dict.fromkeys(totals, 0)
+    for position, shard in enumerate(plan["shards"]):
+        kind = shard["kind"]
+        path = shard_path(kind, number[kind], totals[kind], plan["settings"]["format"])
+        if shard["path"] != path:
+            raise UnsoundError(f"shards[{position}].path is {shown(shard['path'])}: it must be {path}")
+        if shard["first_row"] != row[kind]:
+            raise UnsoundError(f"shards[{position}].first_row is {shard['first_row']}: it must be {row[kind]}")
+        number[kind] += 1
+        row[kind] += shard["rows"]
+
+
+def _install(tree: dict[str, Any]) -> str:
+    try:
+        version = tree["made_with"]["versions"]["synthdata"]
+    except (KeyError, TypeError):
+        version = None
+    sound = isinstance(version, str) and re.fullmatch(r"[0-9][0-9a-z.]{0,30}", version)
+    return f"pip install 'synthdata>={version}'" if sound else "pip install -U synthdata"
+
+
+def inside(folder: Path, path: str, whole: bool = True) -> Path:
+    """``folder / path``, if links do not lead it out of ``folder``, or out of the cache of the Hub that it is in.
+
+    Args:
+        whole: whether ``path`` itself may be no such link either; not for one that is put in its place by a renaming.
+
+    Raises:
+        FailureError: they do.
+    """
+    target = folder / path
+    try:
+        root, resolved = folder.resolve(), (target if whole else target.parent).resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise FailureError(f"{target} is a link that leads nowhere: remove it") from error
+    roots = [root]
+    if root.parent.name == "snapshots":  # the Hub's cache keeps the files of a snapshot beside it
+        roots.append(root.parents[1] / "blobs")
+    if not any(resolved.is_relative_to(root) for root in roots):
+        raise FailureError(f"{target} is a link that leads out of the folder, to {resolved}: put a copy in its place")
+    return target
