@@ -1,20 +1,24 @@
 """Typed configurations from YAML files and dotted flags."""
 
 import argparse
+import dataclasses
 import difflib
 import inspect
+import itertools
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, field
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+import yaml
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_dumper, set_loader
 
-from synthdata.errors import MisuseError
+from synthdata.errors import MisuseError, shortened
 from synthdata.ranges import check_ranges
+from synthdata.reading import UnsoundError, parse_yaml, read_checked, shown
 
 Config = TypeVar("Config")
 _METAVAR = "metavar"
@@ -41,7 +45,8 @@ def parse(
         program: its name in ``--help``; that of the file that runs if not given.
 
     Raises:
-        MisuseError: for an unknown key, naming the nearest known one, or a value of the wrong type or out of its range.
+        MisuseError: for an unknown key, naming the nearest known one, or a value of the wrong type or out of its range,
+            or a file that is no plain YAML.
     """
     placed = {
         each.name: each.metadata[_METAVAR] for each in _fields(config_class).values() if _METAVAR in each.metadata
@@ -52,16 +57,80 @@ def parse(
         description=inspect.cleandoc(description).rstrip(),
         formatter_class=_HelpFormatter,
         allow_abbrev=False,
+        parser_mode=_PLAIN,
         default_config_files=[str(default_file)] if default_file else [],
     )
     parser.add_argument("--config", action="config", help="read settings from this YAML file")
     parser.add_class_arguments(config_class, as_positional=bool(placed))
     for action in parser._actions:
         action.metavar = placed.get(action.dest, action.metavar)
-    parsed = parser.parse_args(_spell_out(parser, sys.argv[1:] if argv is None else argv))
+    arguments = _spell_out(parser, sys.argv[1:] if argv is None else argv)
+    _check_settings(config_class, [f"--config={default_file}", *arguments] if default_file else arguments)
+    parsed = parser.parse_args(arguments)
     check_ranges(parsed, config_class=config_class)
     parsed = parser.instantiate(parsed)
     return config_class(**{key: value for key, value in parsed.items(branches=True) if key in _fields(config_class)})
+
+
+_PLAIN = "plain"
+set_loader(_PLAIN, parse_yaml, exceptions=(UnsoundError,))
+set_dumper(_PLAIN, lambda settings: yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+
+def _check_settings(config_class: Any, arguments: Sequence[str]) -> None:
+    """Check the files that ``arguments`` name, and what they say of whole sections, before jsonargparse reads them."""
+    sections = dict(_sections(config_class, "")) | {"config": config_class}
+    for first, second in itertools.pairwise([*arguments, ""]):
+        flag, told, value = first.partition("=")
+        if flag.removeprefix("--") not in sections or not flag.startswith("--"):
+            continue
+        name, value = flag[2:], value if told else second
+        if name == "config" or _is_file(value):
+            tree, place = _read(Path(value).expanduser()), f"{value}: "
+        else:
+            tree, place = _parse(value, name), ""
+        _check_section(tree, sections[name], "" if name == "config" else name, place)
+
+
+def _sections(config_class: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The dotted names of nested dataclasses."""
+    for name, hint in get_type_hints(config_class).items():
+        for option in (hint, *get_args(hint)):
+            if dataclasses.is_dataclass(option):
+                yield f"{prefix}{name}", option
+                yield from _sections(option, f"{prefix}{name}.")
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _read(path: Path) -> Any:
+    try:
+        return read_checked(path, lambda tree: tree, "give a YAML file of settings", MisuseError, parse=parse_yaml)
+    except OSError as error:
+        raise MisuseError(f"there is no file {shortened(str(path), 200)}: give a YAML file of settings") from error
+
+
+def _parse(value: str, name: str) -> Any:
+    try:
+        return parse_yaml(value)
+    except UnsoundError as error:
+        raise MisuseError(f"{name} cannot be read ({error}): give its settings, as --{name}.NAME VALUE") from error
+
+
+def _check_section(tree: Any, section: Any, name: str, place: str) -> None:
+    """Raise ``MisuseError`` unless the settings of ``section``, called ``name``, and of those below it have names."""
+    if not isinstance(tree, dict):
+        what = f"{name} is" if name else "it holds"
+        raise MisuseError(f"{place}{what} {shown(tree)}: it must be settings with their names and values, or left out")
+    for key, hint in get_type_hints(section).items():
+        below = [option for option in (hint, *get_args(hint)) if dataclasses.is_dataclass(option)]
+        if key in tree and below and not (tree[key] is None and type(None) in get_args(hint)):
+            _check_section(tree[key], below[0], f"{name}.{key}" if name else key, place)
 
 
 def positional(metavar: str) -> Any:
@@ -143,12 +212,14 @@ class _Parser(ArgumentParser):
         foreign = re.search(r"(?:Group '([\w.]+)' does not accept o|O)ption '([\w.]+)'", text)
         if foreign is not None:
             raise MisuseError(self._unknown(".".join(filter(None, foreign.groups())))) from ex
-        raise MisuseError(f"{text} (see --help)") from ex
+        raise MisuseError(f"{shortened(text, 250)} (see --help)") from ex
 
     def _unknown(self, key: str) -> str:
         known = [option[2:] for action in self._actions for option in action.option_strings if option.startswith("--")]
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-        return f"there is no setting {key}" + (f"; the nearest is {near[0]}" if near else "; see --help")
+        return f"there is no setting {shortened(key, 100)}" + (
+            f"; the nearest is {near[0]}" if near else "; see --help"
+        )
 
 
 def _plain(text: str) -> str:

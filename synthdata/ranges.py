@@ -81,6 +81,8 @@ def check_ranges(config: Any, prefix: str = "", config_class: Any = None) -> Non
 
 def _check(name: str, hint: Any, value: Any) -> None:
     if value is None:
+        if hint is not Any and type(None) not in get_args(hint):
+            raise MisuseError(f"{name} is null: give it a value, or leave it out")
         return
     if dataclasses.is_dataclass(hint):
         check_ranges(value, f"{name}.", hint)

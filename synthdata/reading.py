@@ -84,7 +84,7 @@ def read_checked(
         name: what messages call the file; its path if not given.
         parse: ``parse_json`` if not given.
     """
-    name = name or str(path)
+    name = shortened(name or str(path), 160)
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -100,7 +100,7 @@ def read_checked(
     except MisuseError as misuse:
         raise MisuseError(f"{name}: {misuse}") from misuse
     except (OSError, ValueError) as failed:  # a path with a NUL in it is a ValueError
-        reason = failed.strerror if isinstance(failed, OSError) and failed.strerror else failed
+        reason = failed.strerror if isinstance(failed, OSError) and failed.strerror else shortened(str(failed), 80)
         raise error(f"{name} cannot be read ({reason}): {mend}") from failed
 
 

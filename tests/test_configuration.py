@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from synthdata.configuration import parse, positional
-from synthdata.errors import MisuseError
+from synthdata.errors import MAX_LENGTH, MisuseError
 from synthdata.training import ContrastConfig, JointConfig
 from synthdata.training.compare import CompareConfig
 
@@ -172,3 +172,57 @@ def test_what_is_given_without_a_flag_is_called_by_its_name_in_help_and_errors(
     assert shown.startswith("usage: put DIR OWNER/NAME [--SETTING VALUE ...]\n\nCopies it:\n\n")
     with pytest.raises(MisuseError, match=r"^OWNER/NAME must be given"):
         parse(Target, "", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"train:\n", "train is null: it must be settings with their names and values, or left out"),
+        (b"data: null\n", "data is null: it must be settings"),
+        (b"views: []\n", "views is a list of 0: it must be settings"),
+        (b"data: {source: null}\n", "data.source is null: give it a value, or leave it out"),
+        (b"views: {crop_scale: null}\n", "views.crop_scale is null"),
+        (b"", "it holds null: it must be settings"),
+        (bytes(range(256)), "no UTF-8 text: byte 128 is 0x80"),
+        ("seed: 1\n".encode("utf-16"), "no UTF-8 text: byte 0 is 0xff"),
+        (b"seed: 1\n" * 1_300_000, "10,400,000 bytes, more than the 1,048,576 that are read"),
+        (b"[" * 100_000, "nesting depth"),
+        (b"- " * 100_000, "it is nested more than 64 deep"),
+        (b"a: &a [1]\nb: [*a, *a]\n", "it has an alias, *a"),
+        (b"seed: 1\nseed: 2\n", "seed is in it twice"),
+        (b"seed: " + b"1" * 5000, "a number in it has thousands of digits"),
+        (b"x" * 5000 + b": 1", "no YAML: mapping values are not allowed"),
+    ],
+)
+def test_a_file_of_something_else_is_told_in_one_line(tmp_path: Path, content: bytes, told: str):
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(content)
+    for arguments in (["--config", str(path)], [f"--config={path}"]):
+        with pytest.raises(MisuseError) as error:
+            parse(JointConfig, "", arguments)
+        assert told in str(error.value)
+        assert len(str(error.value)) <= MAX_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--data", '{"source": null}'], "data.source is null: give it a value, or leave it out"),
+        (["--data", "null"], "data is null: it must be settings"),
+        (["--views", "[]"], "views is a list of 0: it must be settings"),
+        (["--data", "[" * 100_000], "data cannot be read (no YAML"),
+        (["--seed", "x" * 100_000], "seed: expected int"),
+        (["--" + "x" * 100_000, "1"], "there is no setting xxx"),
+        (["--config", "x" * 5000], "give a YAML file of settings"),
+    ],
+)
+def test_a_flag_of_something_else_is_told_in_one_line(arguments: list[str], told: str):
+    with pytest.raises(MisuseError) as error:
+        parse(JointConfig, "", arguments)
+    assert told in str(error.value)
+    assert len(str(error.value)) <= MAX_LENGTH
+
+
+def test_a_section_that_may_be_left_out_may_be_null(tmp_path: Path):
+    (tmp_path / "settings.yaml").write_text("data: null\n")
+    assert parse(ContrastConfig, "", ["--config", str(tmp_path / "settings.yaml")]).data is None
