@@ -101,6 +101,30 @@ class Manifest(Plan):
     kinds: dict[KindName, KindSummary]
 
 
+class EncoderSettings(TypedDict):
+    """An encoder folder's config.json."""
+
+    backbone: Text
+    image_size: Annotated[int, Meta(ge=1, le=4096)]
+    channels: Annotated[int, Meta(ge=1, le=64)]
+    width: NotRequired[Annotated[int, Meta(ge=1, le=4096)]]
+    hidden_dim: NotRequired[Annotated[int, Meta(ge=1, le=2**16)]]
+    projection_dim: NotRequired[Annotated[int, Meta(ge=1, le=2**16)]]
+
+
+class ModelIndex(TypedDict):
+    _class_name: Text
+
+
+"""A pipeline folder's model_index.json; its parts are beside it, each as the library and the name of its class."""
+
+
+class MetricsLine(TypedDict):
+    """A line of a run's metrics.jsonl; the terms of the losses are beside it."""
+
+    iteration: Count
+
+
 def shard_path(kind: str, number: int, count: int, file_format: str) -> str:
     """The name of shard ``number`` of ``count``, below the dataset directory, with forward slashes."""
     return f"data/{kind}/{kind}-{number:05d}-of-{count:05d}.{SUFFIXES[file_format]}"

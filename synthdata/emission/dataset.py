@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 import synthdata
+from synthdata.claims import claimed, owner, refusal
 from synthdata.emission.config import DatasetConfig
 from synthdata.emission.files import disk_errors
 from synthdata.emission.kinds import Kind, Row
@@ -39,6 +41,7 @@ from synthdata.errors import FailureError, MisuseError
 from synthdata.formats import inside
 from synthdata.processes import rank, world_size
 
+_CLAIM = re.compile(r"(\d{1,9})-of-(\d{1,9})\.claim")
 _NOT_SETTINGS = ("run", "output", "batch_size", "worker", "workers")
 _RECORDED_VERSIONS = ("torch", "torchvision", "diffusers", "datasets", "pillow", "pyarrow", "numpy")
 
@@ -105,10 +108,50 @@ def write_dataset(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, in
         FailureError: the disk is full, or rows find no acceptable candidate; finished shards are kept.
     """
     folder = Path(config.output)
-    plan = _open_plan(maker, config, {kind: count for kind, count in rows.items() if count}, program)
-    is_begun = (folder / WORK / PLAN).exists()
-    own = shards_of(*_process(config), _planned(config, rows))
-    missing = _unfinished(folder, own)
+    with contextlib.ExitStack() as claims:
+        if not (folder / MANIFEST).exists():
+            claims.enter_context(_claimed(config, rows))
+        plan = _open_plan(maker, config, {kind: count for kind, count in rows.items() if count}, program)
+        is_begun = (folder / WORK / PLAN).exists()
+        own = shards_of(*_process(config), _planned(config, rows))
+        missing = _unfinished(folder, own)
+        if missing and (folder / MANIFEST).exists():
+            claims.enter_context(_claimed(config, rows))
+        return _complete(maker, config, plan, own, missing, is_begun)
+
+
+@contextlib.contextmanager
+def _claimed(config: DatasetConfig, rows: Mapping[Kind, int]) -> Iterator[None]:
+    """Keep others from the shards that this process makes; other workers make other ones."""
+    work, (worker, workers) = Path(config.output, WORK), _process(config)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_if_empty, work)
+        with disk_errors(Path(config.output)):
+            work.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(claimed(work / f"{worker}-of-{workers}.claim", config.output))
+        own = set(shards_of(worker, workers, _planned(config, rows)))
+        for path in work.glob("*-of-*.claim"):
+            if (other := _CLAIM.fullmatch(path.name)) and (int(other[1]), int(other[2])) != (worker, workers):
+                overlap = own & set(shards_of(int(other[1]), max(int(other[2]), 1), _planned(config, rows)))
+                if overlap and (holder := owner(path)):
+                    raise refusal(config.output, holder)
+        yield
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # another process is at work in it
+        folder.rmdir()
+
+
+def _complete(
+    maker: RowMaker,
+    config: DatasetConfig,
+    plan: Plan,
+    own: Sequence[Shard],
+    missing: Sequence[Shard],
+    is_begun: bool,
+) -> Emission:
+    folder = Path(config.output)
     made, kept = (sum(shard.rows for shard in shards) for shards in (missing, set(own) - set(missing)))
     if missing:
         maker.prepare()
@@ -207,8 +250,7 @@ def _finish_if_complete(folder: Path, is_begun: bool) -> dict[str, Any] | None:
         return finish_dataset(folder) if complete else None
     if is_begun:
         return None  # another process finished it in the meantime
-    with contextlib.suppress(OSError):  # left by a restored shard, unless another process is at work in it
-        (folder / WORK).rmdir()
+    _remove_if_empty(folder / WORK)
     return finish_dataset(folder) if (folder / MANIFEST).exists() else None
 
 

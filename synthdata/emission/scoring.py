@@ -13,6 +13,7 @@ from synthdata.data import to_float, to_uint8
 from synthdata.emission.guard import RealNeighbours
 from synthdata.emission.kinds import DECIMALS, Kind
 from synthdata.emission.run import Run
+from synthdata.errors import FailureError
 from synthdata.models import Member
 from synthdata.objectives import hardness, pair_similarity
 from synthdata.rng import generator_at
@@ -100,7 +101,10 @@ class Scorer:
         return self._candidates(pair_similarity(first.embeddings, second.embeddings), [first, second], count)
 
     def _judge(self, latents: Tensor, member: Member) -> _Judged:
-        pixels = to_uint8(self.run.generator.sample(latents, member, averaged=True))
+        made = self.run.generator.sample(latents, member, averaged=True)
+        if not made.isfinite().all():
+            raise FailureError("the generator makes images that are infinite or NaN: train it again at lower rates")
+        pixels = to_uint8(made)
         images = to_float(pixels)  # what is scored is what is written, rounding included
         embeddings = self.run.encoder(images)
         nearest = self.real.nearest(embeddings, pixels)

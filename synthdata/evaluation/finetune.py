@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from synthdata.data import Images, RealData, shuffled_indices, stream, to_float
+from synthdata.errors import FailureError
 from synthdata.evaluation.features import map_images
 from synthdata.evaluation.probe import label_subset
 from synthdata.models import Encoder
@@ -71,6 +72,9 @@ def fine_tune(
 
     Returns:
         ``validation`` and ``test``: top-1 accuracies in percent.
+
+    Raises:
+        FailureError: the loss is not finite.
     """
     assert data.labelled.labels is not None
     assert data.classes is not None
@@ -84,20 +88,34 @@ def fine_tune(
     batch_size = min(config.batch_size, len(images))
     order = list(islice(shuffled_indices(len(images), batch_size, f"fine-tuning {seed}"), config.steps))
     best, best_weights = -1.0, classifier.state_dict()
+    losses: list[Tensor] = []
     for step, pixels in enumerate(stream(images, order, accelerator.device, workers=0)):
         classifier.train()
         with accelerator.autocast():
             logits = classifier(view(to_float(pixels), generator_at(seed, "fine-tuning views", step)))
-        F.cross_entropy(logits.float(), labels[order[step].to(labels.device)]).backward()
+        loss = F.cross_entropy(logits.float(), labels[order[step].to(labels.device)])
+        loss.backward()
+        losses.append(loss.detach())
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
         if step + 1 in _checks(config.steps):
+            _check_finite(losses)
             accuracy = _top1(classifier, data.validation, accelerator.device)
             if accuracy > best:
                 best, best_weights = accuracy, copy.deepcopy(classifier.state_dict())
     classifier.load_state_dict(best_weights)
     return {"validation": best, "test": _top1(classifier, data.test, accelerator.device)}
+
+
+def _check_finite(losses: list[Tensor]) -> None:
+    finite = torch.stack(losses).isfinite()
+    if not finite.all():
+        step = int((~finite).nonzero()[0, 0])
+        raise FailureError(
+            f"the loss is not finite: it became {losses[step]:.3g} at step {step} of fine-tuning; lower "
+            "fine_tuning.learning_rate"
+        )
 
 
 def _checks(steps: int) -> set[int]:

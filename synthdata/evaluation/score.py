@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from synthdata.data import Images, RealData
-from synthdata.errors import MisuseError
+from synthdata.errors import FailureError, MisuseError
 from synthdata.evaluation.features import extract_features
 from synthdata.evaluation.probe import Split, knn_top1, label_subset, linear_probe
 from synthdata.models import Encoder
@@ -49,6 +49,9 @@ def score_draws(
         Top-1 accuracies in percent: ``linear_top1`` and ``knn_top1``, one value, ``linear_<n>_labels_top1``, one value
         for each draw, on the test split; and the same with the prefix ``validation_`` on the validation split. Empty
         for data without labels, or with labels of a single class.
+
+    Raises:
+        FailureError: the features are not finite.
     """
     if data.classes is None:
         return {}
@@ -92,6 +95,11 @@ def check_budgets(budgets: Sequence[int], limit: int, setting: str) -> None:
 
 def _split(encoder: Encoder, images: Images, device: torch.device, limit: int | None = None) -> Split:
     features = extract_features(encoder, images, device, limit)
+    if not features.isfinite().all():
+        raise FailureError(
+            "the loss is not finite: the encoder's features became infinite or NaN by its last step; lower "
+            "train.learning_rate and start anew"
+        )
     labels = images.labels
     assert isinstance(labels, Tensor)
     labels = labels[: len(features)]

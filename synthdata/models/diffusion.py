@@ -25,6 +25,7 @@ from synthdata.models.generator import Generator, Member
 from synthdata.models.noising import NoisyBatch, Predict, noise_process
 from synthdata.models.pipeline_folder import PipelineParts, read_pipeline, write_pipeline
 from synthdata.ranges import NonNegativeFloat, PositiveInt, Range
+from synthdata.reading import read_json
 from synthdata.rng import BatchRandom, generator_at
 
 SETTINGS = "synthdata.json"
@@ -301,7 +302,4 @@ def _read_settings(folder: Path) -> DiffusionConfig | None:
     path = folder / SETTINGS
     if not path.exists():
         return None
-    try:
-        return DiffusionConfig(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise MisuseError(f"{path} cannot be read ({error}): restore it, or train again") from error
+    return read_json(path, DiffusionConfig, "restore it, or train again", MisuseError)

@@ -1,7 +1,7 @@
 """The contrastive encoder: a backbone and a projection head."""
 
 import contextlib
-import sys
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -14,9 +14,11 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from synthdata.errors import FailureError, MisuseError
+from synthdata.errors import FailureError, MisuseError, shortened
+from synthdata.formats import EncoderSettings
 from synthdata.models.resnet import SmallResNet
 from synthdata.ranges import PositiveInt
+from synthdata.reading import read_json
 
 Backbone = Literal["resnet8", "resnet14", "resnet18", "resnet50", "mobilenet_v3_small", "vit_tiny"]
 
@@ -97,12 +99,20 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
             FailureError: if the Hub does not answer, or has no such repository.
         """
         source = str(pretrained_model_name_or_path)
+        if (Path(source) / "config.json").is_file():  # the mixin would build whatever it says
+            read_json(Path(source) / "config.json", EncoderSettings, error=MisuseError)
         try:
-            return super().from_pretrained(source, **kwargs)
+            encoder = super().from_pretrained(source, **kwargs)
         except HFValidationError as error:
             raise MisuseError(f"{source} is neither a folder nor a repository OWNER/NAME on the Hub") from error
         except (HfHubHTTPError, EntryNotFoundError) as error:
             raise FailureError(f"{source} is no folder, and cannot be fetched from the Hub: {error}") from error
+        except (ValueError, TypeError) as error:  # a config.json of the Hub
+            raise MisuseError(f"config.json of {source} is of no encoder: {shortened(str(error), 160)}") from error
+        for name, weight in encoder.state_dict().items():
+            if weight.is_floating_point() and not weight.isfinite().all():
+                raise MisuseError(f"model.safetensors of {source} holds {name}, which is not finite: train again")
+        return encoder
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> Self:
@@ -111,11 +121,12 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
             if folder.is_dir() and not (folder / needed).is_file():
                 raise MisuseError(f"{folder} holds no {needed}: name the encoder/ folder of a finished run")
         try:
-            # The mixin prints that it loads, and standard output belongs to the program's results.
-            with contextlib.redirect_stdout(sys.stderr):
+            # The mixin prints that it loads, which nobody asked for.
+            with contextlib.redirect_stdout(io.StringIO()):
                 return super()._from_pretrained(model_id=model_id, **{"strict": True} | kwargs)
         except (RuntimeError, SafetensorError) as error:
-            raise MisuseError(f"the weights of {model_id} do not fit its config.json: {error}") from error
+            reason = shortened(str(error), 160)
+            raise MisuseError(f"the weights of {model_id} do not fit its config.json: {reason}") from error
 
     @classmethod
     def _load_as_pickle(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:

@@ -1,6 +1,5 @@
 """Opening saved generators, from a folder or the Hub, safetensors only."""
 
-import json
 import textwrap
 from pathlib import Path
 
@@ -9,9 +8,12 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError, safe_open
 
 from synthdata.errors import FailureError, MisuseError
+from synthdata.formats import ModelIndex
 from synthdata.models.diffusion import Diffusion, DiffusionConfig
+from synthdata.models.finite import check_finite
 from synthdata.models.gan import GAN, GANConfig, GANPipeline
 from synthdata.models.generator import Generator
+from synthdata.reading import read_json
 
 _PARTS = ("generator", "partner", "discriminator")
 
@@ -38,7 +40,8 @@ def load_generator(
             f"{source} holds no model_index.json: name a diffusers pipeline, such as the generator/ of a finished run"
         )
     try:
-        if json.loads(index.read_text()).get("_class_name") == "GANPipeline":
+        check_finite(folder)
+        if read_json(index, ModelIndex, "restore it or train again", MisuseError)["_class_name"] == "GANPipeline":
             return _load_gan(folder, str(source), gan)
         return Diffusion.from_folder(folder, str(source), diffusion)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:

@@ -1,6 +1,5 @@
 """Unconditional diffusers pipelines on disk: what is read of them, safetensors only, and how they are written."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from diffusers.models.autoencoders.vq_model import VQModel
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from synthdata.errors import MisuseError
+from synthdata.formats import ModelIndex
 from synthdata.models.noising import Consistency, NoiseProcess, noise_process
+from synthdata.reading import read_json, shown
 
 _AUTOENCODERS = {"VQModel": VQModel, "AutoencoderKL": AutoencoderKL}
 _FITTING = "an unconditional pipeline would fit, such as a DDPMPipeline, DDIMPipeline, LDMPipeline or GANPipeline"
@@ -60,13 +61,14 @@ def read_pipeline(folder: Path, source: str) -> PipelineParts:
         MisuseError: if the pipeline is conditional, its denoiser is not a ``UNet2DModel``, its weights are missing or
             pickles, or its scheduler does not run deterministically.
     """
-    index = json.loads((folder / "model_index.json").read_text())
-    parts = {name: value[1] for name, value in index.items() if isinstance(value, list) and value[1] is not None}
+    index: dict[str, Any] = dict(read_json(folder / "model_index.json", ModelIndex, error=MisuseError))
+    named = {name: _class_of(name, value, source) for name, value in index.items() if isinstance(value, list)}
+    parts = {name: kind for name, kind in named.items() if kind is not None}
     coder = next((name for name, kind in parts.items() if kind in _AUTOENCODERS), None)
     foreign = sorted(parts.keys() - {"unet", "scheduler", coder})
     if foreign or parts.get("unet") != "UNet2DModel" or "scheduler" not in parts:
         found = f"with {foreign[0]}" if foreign else f"whose denoiser is {parts.get('unet', 'missing')}"
-        raise MisuseError(f"{source} holds a {index.get('_class_name')} {found}: {_FITTING}")
+        raise MisuseError(f"{source} holds a {index['_class_name']} {found}: {_FITTING}")
     unet = load_network(UNet2DModel, _folder_of(folder, "unet"))
     _check_unet(unet, source)
     scheduler_class = getattr(diffusers, parts["scheduler"], None)
@@ -109,6 +111,12 @@ def load_network(network_class: Any, folder: Path) -> Any:
         # diffusers would fill what a file lacks with random numbers
         raise MisuseError(f"{folder} holds the weights of another network ({wrong[0]}): restore it or train again")
     return network.float().eval()
+
+
+def _class_of(name: str, value: list[Any], source: str) -> str | None:
+    if len(value) != 2 or not isinstance(value[1], str | None):
+        raise MisuseError(f"model_index.json of {source} has {name} {shown(value)}: it must be a library and a class")
+    return value[1]
 
 
 def _folder_of(folder: Path, part: str) -> Path:

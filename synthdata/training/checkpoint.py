@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from synthdata.errors import FailureError
+from synthdata.errors import FailureError, shortened
+from synthdata.reading import read_json
 from synthdata.training.run_directory import writing
 
 _NAME = re.compile(r"step-(\d{9})")
@@ -34,12 +35,16 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -
     tensors: dict[str, Tensor] = {}
     skeleton = _split(state, "", tensors)
     with writing(target):
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        save_file(tensors, aside / "tensors.safetensors")
-        (aside / "state.json").write_text(json.dumps(skeleton))
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(aside, target)
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            save_file(tensors, aside / "tensors.safetensors")
+            (aside / "state.json").write_text(json.dumps(skeleton))
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(aside, target)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)  # it would keep a full disk full
+            raise
         for _, old in _checkpoints(folder)[:-keep]:
             shutil.rmtree(old)
     return target
@@ -62,12 +67,12 @@ def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
     Raises:
         FailureError: if the checkpoint is damaged.
     """
+    mend = "delete it to resume from the one before"
     try:
         tensors = load_file(path / "tensors.safetensors")
-        state = _join(json.loads((path / "state.json").read_text()), tensors)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        mend = "delete it to resume from the one before"
-        raise FailureError(f"checkpoint {path} is damaged ({error}): {mend}") from error
+        state = _join(read_json(path / "state.json", dict[str, Any]), tensors)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, FailureError) as error:
+        raise FailureError(f"checkpoint {path} is damaged ({shortened(str(error), 160)}): {mend}") from error
     return step_of(path), state
 
 

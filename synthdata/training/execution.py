@@ -1,5 +1,6 @@
 """What every training run does around its loop: device and seed, run directory, loop, report."""
 
+import contextlib
 import importlib.metadata
 import platform
 from collections.abc import Callable
@@ -116,6 +117,21 @@ def execute(
     """
     run = RunDirectory(Path(config.output_dir))
     on_main_process(partial(run.open, config, config.resume), accelerator)
+    with contextlib.ExitStack() as stack:
+        # the first process holds the claim for all of them
+        on_main_process(lambda: stack.enter_context(run.claimed()), accelerator)
+        return _execute(training, config, accelerator, run, finish, observe, deadline)
+
+
+def _execute(
+    training: Training,
+    config: RunConfig,
+    accelerator: Accelerator,
+    run: RunDirectory,
+    finish: Callable[[RunDirectory], dict[str, Any]],
+    observe: Callable[[RunDirectory, int], None] | None,
+    deadline: float | None,
+) -> dict[str, Any]:
     if config.tracker:
         accelerator.init_trackers("synthdata")
     settings = LoopSettings(

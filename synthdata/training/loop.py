@@ -149,7 +149,7 @@ def _require_finite(state: dict[str, Any], iteration: int, run: RunDirectory) ->
     """The losses of an iteration are those before its updates: only the state shows what these did."""
     for name, tensor in tensors_of(state):
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise _diverged(f"{name} became infinite or NaN", iteration, run)
+            raise _diverged(f"the loss is not finite: {name} became infinite or NaN", iteration, run)
 
 
 def _diverged(what: str, iteration: int, run: RunDirectory) -> FailureError:
@@ -182,7 +182,7 @@ class _Log:
         values = self._accelerator.reduce(values, reduction="mean")
         for (iteration, name, _), value in zip(self._pending, values.tolist(), strict=True):
             if not math.isfinite(value):
-                raise _diverged(f"the term {name} became {value}", iteration, self._run)
+                raise _diverged(f"the loss is not finite: {name} became {value}", iteration, self._run)
             self.recent[name] = value
         self._pending.clear()
 

@@ -12,7 +12,10 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError
 
+from synthdata.claims import claimed
 from synthdata.errors import FailureError, MisuseError
+from synthdata.formats import MetricsLine
+from synthdata.reading import UnsoundError, checked, parse_json
 from synthdata.run_files import read_run_file
 
 
@@ -50,6 +53,19 @@ class RunDirectory:
             raise MisuseError(f"{self.path} holds a run: {mend}")
         self._check_same(settings)
 
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other launches from this run while it is worked on.
+
+        Raises:
+            MisuseError: another launch is at work on it.
+            FailureError: the folder cannot be written.
+        """
+        with contextlib.ExitStack() as stack:
+            with writing(self.path):
+                stack.enter_context(claimed(self.path / ".claim", str(self.path)))
+            yield
+
     def write_json(self, path: Path, content: dict[str, Any]) -> None:
         """Write ``content`` to a file of the run, whole or not at all."""
         write_aside(path, json.dumps(content, indent=2) + "\n")
@@ -65,10 +81,14 @@ class RunDirectory:
         """Let ``write(path)`` fill a folder aside, then put it in the place of ``folder``."""
         aside = folder.with_name(f".{folder.name}.partial")
         with writing(folder):
-            shutil.rmtree(aside, ignore_errors=True)
-            write(aside)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(aside, folder)
+            try:
+                shutil.rmtree(aside, ignore_errors=True)
+                write(aside)
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(aside, folder)
+            except BaseException:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise
 
     def _check_same(self, settings: dict[str, Any]) -> None:
         before, now = flatten(read_run_file(self.config)), flatten(settings)
@@ -125,12 +145,17 @@ def write_aside(path: Path, text: str) -> None:
     """Write a file so that it is seen whole or not at all."""
     aside = path.with_name(f".{path.name}.partial")
     with writing(path):
-        aside.write_text(text)
-        os.replace(aside, path)
+        try:
+            aside.unlink(missing_ok=True)
+            aside.write_text(text)
+            os.replace(aside, path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
 
 
 def _iteration(line: str) -> int:
     try:
-        return int(json.loads(line)["iteration"])
-    except (ValueError, KeyError):
+        return checked(parse_json(line), MetricsLine)["iteration"]
+    except UnsoundError:
         return 2**62  # a line cut short by a kill: its iteration comes again

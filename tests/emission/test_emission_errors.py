@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit
@@ -147,3 +148,16 @@ def test_the_recipe_ends_in_one_line_and_exit_code_2(tmp_path: Path):
     assert ended.exitcode == 2
     assert (tmp_path / "stderr").read_text().startswith(f"error: {tmp_path} holds no config.yaml")
     assert len((tmp_path / "stderr").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("part", ["encoder", "generator/partner"])
+def test_weights_that_are_not_finite_are_named(run_folder: Path, tmp_path: Path, part: str):
+    run = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    (path,) = (run / part).glob("*.safetensors")
+    tensors = load_file(path)
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[name].view(-1)[0] = torch.nan
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(MisuseError, match=rf"{path.name} .*{name}.* not finite"):
+        emit(EmissionConfig(run=str(run), output=str(tmp_path / "out"), hard=1))
+    assert not (tmp_path / "out").exists()

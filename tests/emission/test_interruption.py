@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from synthdata.emission.manifest import begin, read_plan
 from synthdata.errors import FailureError, MisuseError
 
 from .conftest import PROCESSES, Emit, emit_as_the_recipe
-from .reading import digests
+from .reading import digests, unfinished_business
 
 
 def _emit(run_folder: Path, output: Path, started: "Event | None" = None) -> None:
@@ -202,3 +203,18 @@ def test_a_full_disk_ends_in_one_line_and_is_resumed_after_making_room(
     finished = emit_to(small_disk / "out", **settings)
     assert finished.kept == 5 * len(kept)
     assert verify_dataset(small_disk / "out") == []
+
+
+def test_a_second_emission_at_the_same_time_is_told_of_the_first(emit_to: Emit, run_folder: Path, tmp_path: Path):
+    output = tmp_path / "out"
+    process = PROCESSES.Process(target=_emit, args=(run_folder, output))
+    process.start()
+    while not list(output.glob(".emission/0-of-1.claim")) and process.is_alive():
+        time.sleep(0.005)
+    process_told = rf"another process is at work on {output} \((process {process.pid} on .+|just begun)\)"
+    for settings in ({}, {"worker": 1, "workers": 2}):
+        with pytest.raises(MisuseError, match=process_told):
+            emit_to(output, **settings)
+    process.join()
+    assert verify_dataset(output) == []
+    assert unfinished_business(output) == []

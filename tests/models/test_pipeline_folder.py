@@ -148,7 +148,7 @@ def make_truncated(folder: Path) -> None:
         (lambda folder: rewrite_index(folder, scheduler=["mine", "MyScheduler"]), ["MyScheduler", "diffusers"]),
         (lambda folder: rewrite_index(folder, unet=["mine", "MyTransformer"]), ["MyTransformer", "unconditional"]),
         (lambda folder: (folder / "model_index.json").unlink(), ["model_index.json", "diffusers pipeline"]),
-        (lambda folder: (folder / "model_index.json").write_text("{"), ["cannot be loaded"]),
+        (lambda folder: (folder / "model_index.json").write_text("{"), ["is damaged"]),
     ],
 )
 def test_a_pipeline_that_does_not_fit_is_refused_with_what_would(

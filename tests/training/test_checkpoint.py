@@ -92,3 +92,14 @@ def test_a_disk_without_room_costs_no_earlier_checkpoint(tmp_path: Path) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert latest_checkpoint(tmp_path) == good
     load_checkpoint(good)
+
+
+def test_a_checkpoint_that_did_not_fit_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(FailureError, match="cannot write"):
+            save_checkpoint(tmp_path, 10, {"large": torch.zeros(100_000)}, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
