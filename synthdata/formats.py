@@ -101,6 +101,68 @@ class Manifest(Plan):
     kinds: dict[KindName, KindSummary]
 
 
+class RunSource(TypedDict):
+    source: Text
+
+
+class RunTraining(TypedDict):
+    temperature: Annotated[float, Meta(gt=0)]
+
+
+class RunEvaluation(TypedDict):
+    labels: NotRequired[list[Count] | None]
+
+
+class RunGenerator(TypedDict):
+    pretrained: NotRequired[Text | None]
+
+
+class RunConfig(TypedDict):
+    """A run's config.yaml, as far as others than its own training read it."""
+
+    data: RunSource | None
+    train: RunTraining
+    shards: NotRequired[Text | None]
+    evaluation: NotRequired[RunEvaluation | None]
+    generator: NotRequired[RunGenerator | None]
+    emission: NotRequired[dict[str, Any] | None]
+
+
+class Report(Training):
+    """A run's report.json; all of it is optional, as kinds of runs differ."""
+
+    method: NotRequired[Text]
+    mix: NotRequired[Text]
+    device: NotRequired[Text]
+    processes: NotRequired[Count]
+    wall_seconds: NotRequired[float]
+    images_per_second: NotRequired[float]
+    versions: NotRequired[dict[str, Text]]
+
+
+class FinishedReport(Report):
+    """The report of a training that is resumed after its end, with what its summary tells."""
+
+    images_per_second: float  # type: ignore[misc]
+    wall_seconds: float  # type: ignore[misc]
+    device: Text  # type: ignore[misc]
+    versions: dict[str, Text]  # type: ignore[misc]
+
+
+class SamplingSettings(TypedDict):
+    sampling_steps: AtLeastOne
+
+
+class ImageSettings(TypedDict):
+    image_size: AtLeastOne
+    channels: AtLeastOne
+
+
+class DenoiserSettings(TypedDict):
+    sample_size: AtLeastOne
+    out_channels: AtLeastOne
+
+
 class EncoderSettings(TypedDict):
     """An encoder folder's config.json."""
 

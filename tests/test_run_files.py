@@ -6,6 +6,7 @@ import torch
 
 from synthdata.emission.run import load_run
 from synthdata.errors import MisuseError
+from synthdata.formats import Report
 from synthdata.publishing.model_card import write_model_card
 from synthdata.run_files import read_run, read_run_file
 
@@ -13,40 +14,41 @@ from synthdata.run_files import read_run, read_run_file
 def test_json_and_yaml_are_read_alike(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text('{"seed": 3}')
     (tmp_path / "config.yaml").write_text("seed: 3\n")
-    assert read_run_file(tmp_path / "report.json") == read_run_file(tmp_path / "config.yaml") == {"seed": 3}
+    for name in ("report.json", "config.yaml"):
+        assert read_run_file(tmp_path / name, Report) == {"seed": 3}
 
 
 def test_a_missing_file_is_told_with_its_folder(tmp_path: Path) -> None:
     with pytest.raises(MisuseError, match=rf"{tmp_path} holds no config\.yaml"):
-        read_run_file(tmp_path / "config.yaml")
+        read_run_file(tmp_path / "config.yaml", Report)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("report.json", b'{"seed": 3', r"report\.json cannot be read"),
+        ("report.json", b'{"seed": 3', r"report\.json is damaged \(no JSON"),
         ("report.json", b"[1, 2]", r"report\.json is damaged"),
-        ("config.yaml", b"seed: [3", r"config\.yaml cannot be read"),
-        ("config.yaml", b"\xff\xfe\x00", r"config\.yaml cannot be read"),
+        ("config.yaml", b"seed: [3", r"config\.yaml is damaged \(no YAML"),
+        ("config.yaml", b"\xff\xfe\x00", r"config\.yaml is damaged \(no UTF-8"),
         ("config.yaml", b"", r"config\.yaml is damaged"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MisuseError, match=words):
-        read_run_file(tmp_path / name)
+        read_run_file(tmp_path / name, Report)
 
 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ("data: {source: digits}\n", "has no train: name"),
-        ("data: {source: digits}\ntrain: null\n", "has train None, which is not a section"),
-        ("data: {source: digits}\ntrain: {}\n", r"has no train\.temperature"),
-        ("data: {source: digits}\ntrain: {temperature: warm}\n", r"train\.temperature warm, which is not a number"),
-        ("data: digits\ntrain: {temperature: 0.2}\n", "data digits, which is not a section or null"),
-        ("data: {}\ntrain: {temperature: 0.2}\n", r"has no data\.source"),
-        ("data: {source: 3}\ntrain: {temperature: 0.2}\n", r"data\.source 3, which is not a text"),
+        ("data: {source: digits}\n", r"\(no train\)"),
+        ("data: {source: digits}\ntrain: null\n", "train is null: it must be names with values"),
+        ("data: {source: digits}\ntrain: {}\n", r"\(no train\.temperature\)"),
+        ("data: {source: digits}\ntrain: {temperature: warm}\n", r'train\.temperature is "warm": it must be a number'),
+        ("data: digits\ntrain: {temperature: 0.2}\n", 'data is "digits": it must be names with values or null'),
+        ("data: {}\ntrain: {temperature: 0.2}\n", r"\(no data\.source\)"),
+        ("data: {source: 3}\ntrain: {temperature: 0.2}\n", r"data\.source is 3: it must be text"),
     ],
 )
 @pytest.mark.parametrize("read", [read_run, write_model_card, lambda run: load_run(run, torch.device("cpu"))])

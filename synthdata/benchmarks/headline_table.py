@@ -11,6 +11,7 @@ from typing import Any, Self
 from synthdata.evaluation.efficiency import Curve, data_efficiency, plot_curves
 from synthdata.evaluation.score import score_name
 from synthdata.evaluation.summary import Summary, markdown_table
+from synthdata.formats import FinishedReport
 from synthdata.run_files import read_run_file
 from synthdata.training.run_directory import write_aside, writing
 
@@ -42,7 +43,7 @@ class Row:
     @classmethod
     def of(cls, arm: str, seed: int, images: int, report: Path, split: str) -> Self:
         """The training that left ``report``, with its scores on ``split``."""
-        content = read_run_file(report)
+        content: dict[str, Any] = dict(read_run_file(report, FinishedReport))
         named = {name: content.get(score_name(split, name)) for name in SCORES}
         return cls(
             arm,

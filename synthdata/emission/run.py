@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from synthdata.data import DataConfig, Images, load_images
 from synthdata.errors import MisuseError
 from synthdata.models import Encoder, Generator, load_generator
-from synthdata.run_files import RunFiles, check_keys, read_run
+from synthdata.reading import UnsoundError, checked
+from synthdata.run_files import MEND, RunFiles, read_run
 from synthdata.views import RandomView, ViewConfig
 
 _TOLD = ("arm", "seed", "steps", "images_seen", "device")
@@ -53,12 +54,9 @@ def load_run(folder: Path, device: torch.device) -> Run:
         MisuseError: something is missing from it, is not what training writes, or does not fit the rest.
     """
     files = read_run(folder)
-    check_keys(folder / "config.yaml", files.config, {"data": dict, "synthetic_views": dict})
     data = _settings(DataConfig, files, "data")
     views = _settings(ViewConfig, files, "synthetic_views")
     temperature = files.config["train"]["temperature"]
-    if temperature <= 0:
-        raise MisuseError(f"{folder}/config.yaml has train.temperature {temperature}: name a finished run's directory")
     encoder, generator = _load_models(folder, device)
     images = load_images(data).train
     for part in (encoder, generator):
@@ -86,13 +84,13 @@ def _training(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(kind: type[Settings], files: RunFiles, section: str) -> Settings:
-    arguments: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in files.config[section].items()
-    }
+    path = files.folder / "config.yaml"
+    if files.config.get(section) is None:
+        raise MisuseError(f"{path} has no {section}: name the directory of a finished joint training")
     try:
-        return kind(**arguments)
-    except TypeError as error:
-        raise MisuseError(f"{files.folder}/config.yaml, section {section}: {error}") from error
+        return checked(files.config[section], kind, section)
+    except UnsoundError as error:
+        raise MisuseError(f"{path} is damaged ({error}): {MEND}") from error
 
 
 def _load_models(folder: Path, device: torch.device) -> tuple[Encoder, Generator]:

@@ -7,6 +7,7 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from synthdata.errors import FailureError
+from synthdata.formats import DenoiserSettings, EncoderSettings, ImageSettings, ModelIndex, Report, SamplingSettings
 from synthdata.publishing.rendering import render
 from synthdata.publishing.sources import describe_shards, describe_source, without_folders
 from synthdata.run_files import read_run, read_run_file
@@ -43,7 +44,7 @@ def write_model_card(run: Path) -> None:
         FailureError: a card cannot be written.
     """
     files = read_run(run)
-    config, report = files.config, files.report or read_run_file(run / "report.json")
+    config, report = files.config, files.report or dict(read_run_file(run / "report.json", Report))
     facts: dict[str, Any] = {
         "report": report,
         "config": _shareable(config),
@@ -51,14 +52,15 @@ def write_model_card(run: Path) -> None:
         "source": describe_source(config["data"]["source"]) if config["data"] else None,
         "shards": describe_shards(config["shards"]) if config.get("shards") else None,
     }
-    encoder = read_run_file(run / "encoder" / "config.json")
+    encoder = read_run_file(run / "encoder" / "config.json", EncoderSettings)
     header = ModelCardData(
         library_name="synthdata",
         pipeline_tag="image-feature-extraction",
         tags=["contrastive-learning", "self-supervised-learning"],
         datasets=_datasets(facts),
     )
-    learned = {"method": _METHODS[report.get("method", "simclr")], "images": _images(facts)}
+    method = report.get("method", "simclr")
+    learned = {"method": _METHODS.get(method, method), "images": _images(facts)}
     scores = _scores(report, config)
     _write(run / "encoder", render("encoder.md", header, encoder=encoder, scores=scores, **learned, **facts))
     if (run / "generator" / "model_index.json").is_file():
@@ -66,7 +68,7 @@ def write_model_card(run: Path) -> None:
 
 
 def _write_generator_card(folder: Path, facts: dict[str, Any]) -> None:
-    index = read_run_file(folder / "model_index.json", {"_class_name": str})
+    index = dict(read_run_file(folder / "model_index.json", ModelIndex))
     header = ModelCardData(
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",
@@ -74,17 +76,17 @@ def _write_generator_card(folder: Path, facts: dict[str, Any]) -> None:
         datasets=_datasets(facts),
     )
     network, settings = _images_of(folder, index), folder / "synthdata.json"
-    steps = read_run_file(settings, {"sampling_steps": int})["sampling_steps"] if settings.is_file() else None
+    steps = read_run_file(settings, SamplingSettings)["sampling_steps"] if settings.is_file() else None
     _write(folder, render("generator.md", header, pipeline=index["_class_name"], network=network, steps=steps, **facts))
 
 
 def _images_of(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
     """The size and the channels of a generator's images, in pixels; empty where a decoder comes between."""
     if "generator" in index:
-        return read_run_file(folder / "generator" / "config.json", {"image_size": int, "channels": int})
+        return dict(read_run_file(folder / "generator" / "config.json", ImageSettings))
     if "vqvae" in index:
         return {}
-    unet = read_run_file(folder / "unet" / "config.json", {"sample_size": int, "out_channels": int})
+    unet = read_run_file(folder / "unet" / "config.json", DenoiserSettings)
     return {"image_size": unet["sample_size"], "channels": unet["out_channels"]}
 
 
@@ -103,7 +105,7 @@ def _datasets(facts: dict[str, Any]) -> list[str] | None:
 def _scores(report: dict[str, Any], config: dict[str, Any]) -> list[tuple[str, float | None, float | None]]:
     """Name, accuracy on the test split and on the validation split, in percent; None where it was not measured."""
     names = dict(_SCORES)
-    for budget in config.get("evaluation", {}).get("labels") or []:
+    for budget in (config.get("evaluation") or {}).get("labels") or []:
         names[_LOW_LABELS.format(budget)] = f"linear probe on {budget:,} labels"
     rows = [(name, report.get(key), report.get(f"validation_{key}")) for key, name in names.items()]
     return [row for row in rows if row[1:] != (None, None)]

@@ -14,6 +14,7 @@ from accelerate.utils import is_tensorboard_available
 from tqdm import tqdm
 
 from synthdata.errors import MisuseError
+from synthdata.formats import FinishedReport
 from synthdata.models import Encoder, EncoderConfig
 from synthdata.run_files import read_run_file
 from synthdata.threads import use_idle_cores
@@ -88,7 +89,7 @@ def finished_report(config: RunConfig, accelerator: Accelerator) -> dict[str, An
     if not config.resume or not run.report.exists():
         return None
     run.open(config, resume=True)
-    return read_run_file(run.report) if accelerator.is_main_process else {}
+    return dict(read_run_file(run.report, FinishedReport)) if accelerator.is_main_process else {}
 
 
 def execute(

@@ -1,7 +1,7 @@
 """Pictures of a run: image grids over time and curves of the metrics."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from synthdata.data import to_uint8
+from synthdata.formats import MetricsLine
+from synthdata.reading import UnsoundError, checked, parse_json
 
 Panel = tuple[str, Tensor, list[str] | None]
 """A title, (N, C, H, W) images in [−1, 1], and a caption for each image."""
@@ -60,17 +62,25 @@ CURVES = {
 
 def save_curves(metrics: Path, folder: Path) -> None:
     """Draw the terms of ``metrics.jsonl`` against the iteration, one PNG file for each group that has any."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = [_read(line) for line in metrics.read_text(errors="replace").splitlines()]
     folder.mkdir(parents=True, exist_ok=True)
     for name, (unit, terms) in CURVES.items():
-        present = [term for term in terms if any(term in line for line in lines)]
+        present = [term for term in terms if any(isinstance(line.get(term), int | float) for line in lines)]
         if not present:
             continue
         figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
         for term in present:
-            points = [(line["iteration"], line[term]) for line in lines if term in line]
+            points = [(line["iteration"], line[term]) for line in lines if isinstance(line.get(term), int | float)]
             axis.plot(*zip(*points, strict=True), label=term.replace("_", " "))
         axis.set(xlabel="iteration", ylabel=unit)
         axis.legend(frameon=False)
         figure.savefig(folder / name, dpi=120)
         plt.close(figure)
+
+
+def _read(line: str) -> dict[str, Any]:
+    """A line of metrics; empty for one that is damaged."""
+    try:
+        return dict(checked(parse_json(line), MetricsLine))
+    except UnsoundError:
+        return {}

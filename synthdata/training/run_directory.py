@@ -91,7 +91,7 @@ class RunDirectory:
                 raise
 
     def _check_same(self, settings: dict[str, Any]) -> None:
-        before, now = flatten(read_run_file(self.config)), flatten(settings)
+        before, now = flatten(read_run_file(self.config, dict[str, Any])), flatten(settings)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed:
             key = changed[0]
