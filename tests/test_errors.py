@@ -83,3 +83,11 @@ def test_a_bug_keeps_its_traceback() -> None:
     code, error = ended(start("[][0]"))
     assert code == 1
     assert "IndexError" in error
+
+
+def test_a_message_of_any_length_ends_in_one_short_line() -> None:
+    code, error = ended(start('raise MisuseError("x\\n" * 10**6 + "the end")'))
+    assert code == 2
+    assert error.startswith("error: x x")
+    assert error.endswith("the end\n")
+    assert len(error) <= 301

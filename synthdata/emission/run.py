@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import textwrap
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from synthdata.data import DataConfig, Images, load_images
-from synthdata.errors import MisuseError
+from synthdata.errors import MisuseError, shortened
 from synthdata.models import Encoder, Generator, load_generator
 from synthdata.reading import UnsoundError, checked
 from synthdata.run_files import MEND, RunFiles, read_run
@@ -107,7 +106,7 @@ def _load_models(folder: Path, device: torch.device) -> tuple[Encoder, Generator
         part = "generator"
         generator = load_generator(folder / part)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = textwrap.shorten(str(error), 160)
+        reason = shortened(str(error), 160)
         raise MisuseError(f"{folder / part} cannot be loaded ({reason}): restore its files or train again") from error
     return encoder.to(device), generator.to(device)
 

@@ -1,13 +1,15 @@
 """Opening saved generators, from a folder or the Hub, safetensors only."""
 
-import textwrap
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+from diffusers.utils import logging
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError, safe_open
 
-from synthdata.errors import FailureError, MisuseError
+from synthdata.errors import FailureError, MisuseError, shortened
 from synthdata.formats import ModelIndex
 from synthdata.models.diffusion import Diffusion, DiffusionConfig
 from synthdata.models.finite import check_finite
@@ -41,12 +43,28 @@ def load_generator(
         )
     try:
         check_finite(folder)
-        if read_json(index, ModelIndex, "restore it or train again", MisuseError)["_class_name"] == "GANPipeline":
-            return _load_gan(folder, str(source), gan)
-        return Diffusion.from_folder(folder, str(source), diffusion)
+        named = read_json(index, ModelIndex, "restore it or train again", MisuseError)["_class_name"]
+        with _quiet():
+            if named == "GANPipeline":
+                return _load_gan(folder, str(source), gan)
+            return Diffusion.from_folder(folder, str(source), diffusion)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = textwrap.shorten(str(error), 160)
+        reason = shortened(str(error), 160)
         raise MisuseError(f"{source} cannot be loaded ({reason}): restore its files or train again") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep diffusers' warnings and bars from standing before what is wrong, or from standing there at all."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _load_gan(folder: Path, source: str, gan: GANConfig | None) -> GAN:

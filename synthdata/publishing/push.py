@@ -5,11 +5,10 @@ reaches a message. Uploads are resumable: files that arrived stay on the Hub, an
 """
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RevisionNotFoundError
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from synthdata import __version__
 from synthdata.emission import read_manifest, verify_dataset
 from synthdata.errors import FailureError, MisuseError, SynthdataError
+from synthdata.reading import read_json
 
 RESUME = "run the same command again: what was uploaded is kept"
 # Shards of an earlier push whose names differ, such as those of another count, would be loaded along with the new ones.
@@ -143,10 +143,7 @@ def _check_model(folder: Path) -> None:
 
 
 def _check_json(path: Path) -> None:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FailureError(f"{path} is truncated or no JSON ({error}): save the model again") from None
+    read_json(path, dict[str, Any], "save the model again")
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:

@@ -118,23 +118,6 @@ def execute(
     """
     run = RunDirectory(Path(config.output_dir))
     on_main_process(partial(run.open, config, config.resume), accelerator)
-    with contextlib.ExitStack() as stack:
-        # the first process holds the claim for all of them
-        on_main_process(lambda: stack.enter_context(run.claimed()), accelerator)
-        return _execute(training, config, accelerator, run, finish, observe, deadline)
-
-
-def _execute(
-    training: Training,
-    config: RunConfig,
-    accelerator: Accelerator,
-    run: RunDirectory,
-    finish: Callable[[RunDirectory], dict[str, Any]],
-    observe: Callable[[RunDirectory, int], None] | None,
-    deadline: float | None,
-) -> dict[str, Any]:
-    if config.tracker:
-        accelerator.init_trackers("synthdata")
     settings = LoopSettings(
         log_every=config.train.log_every,
         checkpoint_every=config.checkpoint.every,
@@ -143,6 +126,21 @@ def _execute(
         deadline=deadline,
         progress=progress,
     )
+    with contextlib.ExitStack() as stack:
+        # the first process holds the claim for all of them
+        on_main_process(lambda: stack.enter_context(run.claimed()), accelerator)
+        if config.tracker:
+            accelerator.init_trackers("synthdata")
+        return _execute(training, run, settings, accelerator, finish)
+
+
+def _execute(
+    training: Training,
+    run: RunDirectory,
+    settings: LoopSettings,
+    accelerator: Accelerator,
+    finish: Callable[[RunDirectory], dict[str, Any]],
+) -> dict[str, Any]:
     seconds = run_loop(training, run, settings, accelerator)
 
     def finish_and_report() -> dict[str, Any]:
@@ -160,7 +158,7 @@ def _execute(
         return report
 
     report = on_main_process(finish_and_report, accelerator)
-    if deadline is None:
+    if settings.deadline is None:
         accelerator.end_training()
     return report or {}
 

@@ -3,6 +3,7 @@ import torch
 from accelerate import Accelerator
 
 from synthdata.data import DataConfig, RealData, load_images
+from synthdata.errors import FailureError
 from synthdata.evaluation.finetune import FineTuningConfig, fine_tune
 from synthdata.models import Encoder
 
@@ -45,3 +46,11 @@ def test_equal_seeds_give_equal_scores(encoder: Encoder, digits: RealData, accel
 def test_fewer_labels_than_a_batch_are_enough(encoder: Encoder, digits: RealData, accelerator: Accelerator) -> None:
     scores = fine_tune(encoder, digits, 10, 0, FineTuningConfig(steps=3, batch_size=64), accelerator)
     assert 0 <= scores["test"] <= 100
+
+
+def test_a_learning_rate_that_leads_to_infinity_is_told_with_its_step(
+    encoder: Encoder, digits: RealData, accelerator: Accelerator
+) -> None:
+    config = FineTuningConfig(steps=10, learning_rate=1e30)
+    with pytest.raises(FailureError, match=r"the loss is not finite: it became \S+ at step \d of fine-tuning; lower"):
+        fine_tune(encoder, digits, 10, 0, config, accelerator)

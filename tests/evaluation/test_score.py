@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from synthdata.data import DataConfig, RealData, load_images, to_float
+from synthdata.errors import FailureError
 from synthdata.evaluation import extract_features, score_encoder
 from synthdata.models import Encoder
 
@@ -85,3 +86,11 @@ def test_unlabelled_images_have_no_scores(encoder: Encoder, folder_of_classes: C
 
 def test_one_class_among_the_limited_images_has_no_scores(encoder: Encoder, digits: RealData) -> None:
     assert score_encoder(encoder, digits, CPU, limit=1) == {}
+
+
+def test_features_that_are_infinite_are_no_matter_for_a_probe(encoder: Encoder, digits: RealData) -> None:
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter *= 1e30
+    with pytest.raises(FailureError, match="the loss is not finite: the encoder's features became infinite"):
+        score_encoder(encoder, digits, CPU)

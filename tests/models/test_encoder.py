@@ -97,3 +97,25 @@ def test_an_unknown_backbone_is_named_with_the_known_ones() -> None:
 def test_a_size_that_patches_do_not_fill_is_named() -> None:
     with pytest.raises(MisuseError, match="image_size 18"):
         Encoder("vit_tiny", 18, 1)
+
+
+def test_loading_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    small_encoder().save_pretrained(tmp_path)
+    Encoder.from_pretrained(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("{", "no JSON"),
+        ('{"image_size": 16, "channels": 1}', "no backbone"),
+        ('{"backbone": "resnet8", "image_size": "16", "channels": 1}', 'image_size is "16": it must be a whole number'),
+        ('{"backbone": "resnet8", "image_size": 16, "channels": 1, "width": 1000000}', "width is 1000000: it must be"),
+    ],
+)
+def test_a_configuration_of_no_encoder_is_named(tmp_path: Path, config: str, told: str) -> None:
+    small_encoder().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(MisuseError, match=rf"config\.json is damaged \({told}"):
+        Encoder.from_pretrained(tmp_path)

@@ -193,3 +193,10 @@ def test_a_generator_survives_saving_and_loading(tmp_path: Path, make: Callable[
                 torch.testing.assert_close(loaded.sample(z, member, averaged), saved, atol=1e-4, rtol=0)
     suffixes = {path.suffix for path in (tmp_path / "generator").rglob("*") if path.is_file()}
     assert suffixes == {".json", ".safetensors"}
+
+
+def test_loading_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    small_gan().save_pretrained(tmp_path)
+    capfd.readouterr()
+    load_generator(tmp_path)
+    assert capfd.readouterr() == ("", "")

@@ -42,7 +42,7 @@ def test_truncated_weights_are_not_pushed(model: Path) -> None:
 
 def test_a_truncated_configuration_is_not_pushed(model: Path) -> None:
     (model / "config.json").write_text('{"width": ')
-    with pytest.raises(FailureError, match=r"config\.json is truncated"):
+    with pytest.raises(FailureError, match=r"config\.json is damaged"):
         push_model(model, "ada/encoder")
 
 
