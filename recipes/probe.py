@@ -15,6 +15,7 @@ with interruptible_imports():
     from synthdata.data import DataConfig
     from synthdata.evaluation import load_labelled, score_encoder
     from synthdata.models import Encoder
+    from synthdata.paths import PathText
     from synthdata.threads import use_idle_cores
     from synthdata.training.config import EvaluationConfig
 
@@ -28,7 +29,7 @@ class ProbeConfig:
         data: labelled images; their size is the encoder's.
     """
 
-    encoder: str = "runs/digits/encoder"
+    encoder: PathText = "runs/digits/encoder"
     data: DataConfig = field(default_factory=DataConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 

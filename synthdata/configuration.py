@@ -17,6 +17,7 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_dumper, set_loader
 
 from synthdata.errors import MisuseError, shortened
+from synthdata.paths import PathRule, user_path
 from synthdata.ranges import check_ranges
 from synthdata.reading import UnsoundError, parse_yaml, read_checked, shown
 
@@ -68,6 +69,7 @@ def parse(
     _check_settings(config_class, [f"--config={default_file}", *arguments] if default_file else arguments)
     parsed = parser.parse_args(arguments)
     check_ranges(parsed, config_class=config_class)
+    _expand_paths(config_class, parsed)
     parsed = parser.instantiate(parsed)
     return config_class(**{key: value for key, value in parsed.items(branches=True) if key in _fields(config_class)})
 
@@ -237,6 +239,24 @@ def _plain(text: str) -> str:
     ):
         text = re.sub(pattern, plain, text)
     return text
+
+
+def _expand_paths(hint: Any, value: Any) -> Any:
+    """``value`` of type ``hint`` with the home folder in the place of ``~`` in every path."""
+    if dataclasses.is_dataclass(hint) and value is not None:
+        hints = get_type_hints(hint, include_extras=True)
+        for name in _fields(hint):
+            setattr(value, name, _expand_paths(hints[name], getattr(value, name)))
+    elif isinstance(value, list):
+        return [_expand_paths(element, each) for each in value for element in get_args(hint)[:1]]
+    elif isinstance(value, str) and value.startswith("~") and _is_path(hint):
+        return str(user_path(value))
+    return value
+
+
+def _is_path(hint: Any) -> bool:
+    """Also one that may be None."""
+    return any(isinstance(part, PathRule) or _is_path(part) for part in get_args(hint))
 
 
 def _fields(config_class: Any) -> dict[str, Field[Any]]:

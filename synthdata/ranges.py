@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from synthdata.errors import MisuseError
+from synthdata.paths import PathRule, user_path
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,6 +91,8 @@ def _check(name: str, hint: Any, value: Any) -> None:
         inner, *ranges = get_args(hint)
         _check(name, inner, value)
         for allowed in ranges:
+            if isinstance(allowed, PathRule):
+                user_path(value, name)
             if isinstance(allowed, Range | Increasing) and value not in allowed:
                 shown = list(value) if isinstance(value, tuple) else value
                 infinite = isinstance(value, float) and not math.isfinite(value)

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from synthdata.benchmarks.headline_table import Results, Row, write_results
 from synthdata.data import RealData, load_images
 from synthdata.errors import Interrupted, MisuseError
+from synthdata.paths import PathText
 from synthdata.ranges import PositiveFloat, PositiveInt, UnitInterval
 from synthdata.training.collective import largest_of_processes, local_main_process_first, on_main_process
 from synthdata.training.config import Arm, JointConfig
@@ -60,7 +61,7 @@ class HeadlineConfig(JointConfig):
     fractions: list[UnitInterval] | None = None
     improved: HeadlineArm = "both"
     split: Literal["validation", "test"] = "test"
-    output: str | None = None
+    output: PathText | None = None
 
     @property
     def folder(self) -> Path:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+OnCorrupt = Literal["refuse", "skip"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class DataConfig:
         image_column: the column (Parquet, Hugging Face) or file suffix (WebDataset) that holds the image; found by type
             when not given.
         label_column: the column or JSON field that holds the label; found by type when not given.
+        on_corrupt: what is done about a WebDataset shard that is damaged or cut off: "refuse" the source, or "skip"
+            what follows the damage.
         root: the folder that ``torchvision:NAME`` downloads to.
         resident_gib: a split whose decoded pixels take more memory than this stays on disk and is streamed, in GiB;
             with 0 every one does.
@@ -32,6 +37,7 @@ class DataConfig:
     limit: PositiveInt | None = None
     image_column: str | None = None
     label_column: str | None = None
-    root: str = "~/.cache/synthdata/torchvision"
+    on_corrupt: OnCorrupt = "refuse"
+    root: PathText = "~/.cache/synthdata/torchvision"
     resident_gib: NonNegativeFloat = 4.0
     workers: NonNegativeInt = 2

@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
 
 from synthdata.errors import FailureError, MisuseError
 from synthdata.formats import inside, load_manifest
+from synthdata.paths import user_path
 
 MANIFEST = "manifest.json"
 
@@ -64,7 +65,7 @@ class DatasetFiles:
         Raises:
             MisuseError: ``source`` is neither.
         """
-        folder = Path(source).expanduser()
+        folder = user_path(source)
         if folder.is_dir():
             return cls(source, folder)
         named = _REPOSITORY.fullmatch(source)

@@ -9,8 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from synthdata.paths import open_regular
+
 Encoded = bytes | str | np.ndarray
 """One undecoded image: a file's bytes, a file's path, or a uint8 array (H, W) or (H, W, C)."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
+"""What Pillow may decode, whatever a file is called: it hands others, such as EPS, to programs of the machine."""
 
 MAX_PIXELS = 89_478_485
 """Images with more pixels than this are refused: Pillow's own threshold for a decompression bomb (256 MiB as RGB)."""
@@ -140,10 +145,13 @@ def no_bomb_warnings() -> Iterator[None]:
         yield
 
 
-def _open(encoded: Encoded) -> Image.Image:
+@contextlib.contextmanager
+def _open(encoded: Encoded) -> Iterator[Image.Image]:
     if isinstance(encoded, np.ndarray):
-        return Image.fromarray(encoded.squeeze(-1) if encoded.shape[2:] == (1,) else encoded)
-    return Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
+        yield Image.fromarray(encoded.squeeze(-1) if encoded.shape[2:] == (1,) else encoded)
+        return
+    with io.BytesIO(encoded) if isinstance(encoded, bytes) else open_regular(encoded) as file:
+        yield Image.open(file, formats=FORMATS)
 
 
 def _central_square(image: Image.Image) -> Image.Image:
@@ -171,5 +179,5 @@ def _to_array(image: Image.Image, pixel_format: PixelFormat) -> np.ndarray:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not an image"
+        return f"not an image, or of a kind other than {', '.join(FORMATS)}"
     return str(error) or type(error).__name__

@@ -1,12 +1,18 @@
 """Folders of image files: nested as they come, with labels from folder names where they exist."""
 
+import logging
 import os
 from pathlib import Path
 
 from synthdata.data.config import DataConfig
 from synthdata.data.decode import Encoded
 from synthdata.data.source import IMAGE_EXTENSIONS, Rows, Source, SourceSplit, index_labels
+from synthdata.data.tree import find_files
 from synthdata.errors import MisuseError
+from synthdata.paths import user_path
+from synthdata.processes import rank
+
+_logger = logging.getLogger(__name__)
 
 _SPLIT_FOLDERS = {
     "train": "train",
@@ -35,51 +41,67 @@ class FileRows(Rows):
 
 
 def open_folder(argument: str, config: DataConfig) -> Source:
-    """All image files below ``argument``, in the order of their sorted paths.
+    """All image files below ``argument``, in the order of their sorted paths; what is left out is told.
 
-    Sub-folders ``train`` (needed for this), ``validation`` or ``val``, and ``test`` are splits. The names of the
-    outermost folders are labels when every training image lies in one and there are at least two.
+    Sub-folders ``train`` (needed for this), ``validation`` or ``val``, and ``test`` are splits if no other folder of
+    images lies beside them; else they are classes like those. The names of the outermost folders are labels when every
+    training image lies in one and there are at least two.
     """
-    folder = Path(argument).expanduser()
+    folder = user_path(argument, "imagefolder:") if argument else Path()
     if not argument or not folder.exists():
         raise MisuseError(f"{argument or 'imagefolder:'} does not exist: give a folder of images, imagefolder:PATH")
     if not folder.is_dir():
         raise MisuseError(f"{argument} is not a folder: give a folder of images, imagefolder:PATH")
-    folders = _split_folders(folder)
-    files = {split: found for split, path in folders.items() if (found := _image_files(path))}
+    tree = find_files(folder, _is_image)
+    _tell(folder, tree.told())
+    folders = _split_folders(folder, tree.files)
+    files = {split: found for split, name in folders.items() if (found := _below(name, tree.files))}
     if "train" not in files:
         known = ", ".join(sorted(IMAGE_EXTENSIONS))
-        raise MisuseError(f"{folders['train']} holds no image files (by their endings: {known}): add images to it")
+        without = f"; left out: {tree.told()}" if tree.left_out else ""
+        where = folder / folders["train"]
+        raise MisuseError(f"{where} holds no image files (by their endings: {known}): add images to it{without}")
     labels, classes = index_labels(_class_names(files))
-    splits = {name: SourceSplit(FileRows(folders[name], found), labels[name]) for name, found in files.items()}
+    splits = {name: SourceSplit(FileRows(folder / folders[name], found), labels[name]) for name, found in files.items()}
     return Source(splits, classes)
 
 
-def _split_folders(folder: Path) -> dict[str, Path]:
-    found = {
-        _SPLIT_FOLDERS[path.name.lower()]: path
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and path.name.lower() in _SPLIT_FOLDERS
-    }
-    return found if "train" in found else {"train": folder}
+def _is_image(name: str) -> bool:
+    return name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS
 
 
-def _image_files(folder: Path) -> list[str]:
-    """Paths relative to ``folder``, sorted; hidden files and folders are left out."""
-    found: list[str] = []
-    for parent, subfolders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        relative = os.path.relpath(parent, folder)
-        found += [
-            os.path.normpath(os.path.join(relative, name))
-            for name in names
-            if not name.startswith(".") and name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS
-        ]
-    return sorted(found)
+def _split_folders(folder: Path, files: list[str]) -> dict[str, str]:
+    """The sub-folder of each split; the folder itself, as an empty name, where all images are for training."""
+    with_images = {file.split(os.sep)[0] for file in files if os.sep in file}
+    named = {path.name for path in folder.iterdir() if path.name.lower() in _SPLIT_FOLDERS and path.is_dir()}
+    others = with_images - named
+    found: dict[str, str] = {}
+    for name in sorted(named):
+        split = _SPLIT_FOLDERS[name.lower()]
+        if split in found and not others:
+            raise MisuseError(f"{folder} holds {found[split]} and {name}, both for {split}: keep one of them")
+        found[split] = name
+    if "train" in found and not others:
+        if loose := len(files) - sum(os.sep in file for file in files):
+            _tell(folder, f"{loose:,} images beside {', '.join(sorted(named))}")
+        return found
+    if read_as_classes := sorted(named & with_images):
+        beside = f"beside {min(others)}" if others else "without train"
+        if rank() == 0:
+            told = f"{', '.join(read_as_classes)} {beside}: read as classes, not as splits"
+            _logger.warning("%s holds %s", folder, told)
+    return {"train": ""}
 
 
-def _refuse(error: OSError) -> None:
-    raise MisuseError(f"{error.filename} cannot be listed ({error.strerror}): make it readable")
+def _below(name: str, files: list[str]) -> list[str]:
+    """The files in the sub-folder ``name``, relative to it; all of them for an empty name."""
+    start = name + os.sep if name else ""
+    return [file[len(start) :] for file in files if file.startswith(start)]
+
+
+def _tell(folder: Path, left_out: str) -> None:
+    if left_out and rank() == 0:
+        _logger.warning("%s: left out are %s", folder, left_out)
 
 
 def _class_names(files: dict[str, list[str]]) -> dict[str, list[str | None]]:

@@ -1,5 +1,7 @@
 """Images through the ``datasets`` library: repositories of the Hub, local dataset folders, Parquet files."""
 
+import logging
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -7,13 +9,19 @@ from typing import Any
 import datasets
 import torch
 from datasets.exceptions import DatasetNotFoundError, DatasetsError
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor
 
 from synthdata.data.config import DataConfig
-from synthdata.data.decode import Encoded
+from synthdata.data.decode import Encoded, UnreadableImageError
 from synthdata.data.source import Rows, Source, SourceSplit, index_labels
+from synthdata.data.tree import refuse_irregular
 from synthdata.errors import FailureError, MisuseError
+from synthdata.paths import is_inside, user_path
+from synthdata.processes import rank
+
+_logger = logging.getLogger(__name__)
 
 _SPLIT_NAMES = {
     "train": "train",
@@ -28,65 +36,91 @@ _LABEL_NAMES = ("label", "labels", "cls", "class")
 
 
 class DatasetRows(Rows):
-    """The image column of one split, undecoded."""
+    """The image column of one split, undecoded.
 
-    def __init__(self, dataset: datasets.Dataset, column: str, name: str):
+    Args:
+        dataset: the split.
+        column: that holds the images: encoded, or as paths.
+        name: of the split, for messages.
+        folders: where files must lie that rows name by their paths; relative ones start at the first.
+    """
+
+    def __init__(self, dataset: datasets.Dataset, column: str, name: str, folders: Sequence[Path]):
         narrow = dataset.select_columns([column])
         if isinstance(dataset.features[column], datasets.Image):
             narrow = narrow.cast_column(column, datasets.Image(decode=False))
         self._dataset = narrow
         self._column = column
         self._name = name
+        self._folders = list(folders)
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def read(self, row: int) -> Encoded:
         value = self._dataset[row][self._column]
-        if isinstance(value, dict):
-            value = value.get("bytes") or value.get("path")
-        return b"" if value is None else value
+        if not isinstance(value, dict):
+            return b"" if value is None else value
+        if value.get("bytes"):
+            return value["bytes"]
+        path = value.get("path")
+        return self._inside(path) if isinstance(path, str) and path else b""
 
     def name(self, row: int) -> str:
         return f"{self._name} row {row}"
 
+    def _inside(self, path: str) -> str:
+        if "\0" not in path and any(is_inside(self._folders[0] / path, folder) for folder in self._folders):
+            return str(self._folders[0] / path)
+        raise UnreadableImageError(f"it names a file outside {self._folders[0]}, {path[:100]!r}, which is not opened")
+
 
 def open_hf(argument: str, config: DataConfig) -> Source:
     """``REPO_OR_DIR[:CONFIG]``: a dataset repository of the Hub, or a local folder laid out like one."""
-    path, _, name = (argument, "", "") if Path(argument).exists() else argument.rpartition(":")
+    path, _, name = (argument, "", "") if argument and user_path(argument).exists() else argument.rpartition(":")
     path, name = (path, name) if path else (name or argument, "")
     if not path:
         raise MisuseError("data.source hf: names no dataset; write hf:REPO_OR_DIR[:CONFIG]")
-    folder = Path(path).expanduser()
+    folder = user_path(path, "hf:")
     if folder.is_file():
         raise MisuseError(
             f"{path} is a file: give a folder or a repository, or write parquet:{path} for a Parquet file"
         )
     if not folder.exists() and (path[0] in "./~" or path.count("/") > 1):
         raise MisuseError(f"{path} does not exist: give a dataset folder, or a repository of the Hub as OWNER/NAME")
-    return _from_datasets(f"hf:{argument}", config, path=str(folder) if folder.is_dir() else path, name=name or None)
+    if not folder.is_dir():
+        return _from_datasets(f"hf:{argument}", config, _caches(), path=path, name=name or None)
+    refuse_irregular(folder, f"hf:{argument}")
+    return _from_datasets(f"hf:{argument}", config, [folder, *_caches()], path=str(folder), name=name or None)
 
 
 def open_parquet(argument: str, config: DataConfig) -> Source:
     """``PATH``: a Parquet file, or a folder of them with the split in the file name (train-*, validation-*, test-*)."""
-    path = Path(argument).expanduser()
-    if path.is_dir():
+    path = user_path(argument, "parquet:") if argument else Path()
+    source = f"parquet:{argument}"
+    if argument and path.is_dir():
         if not any(path.rglob("*.parquet")):
             raise MisuseError(f"{argument} holds no .parquet file: give a folder of Parquet files, or one file")
-        return _from_datasets(f"parquet:{argument}", config, path="parquet", data_dir=str(path))
+        refuse_irregular(path, source)
+        return _from_datasets(source, config, [path], path="parquet", data_dir=str(path))
     if path.is_file():
-        return _from_datasets(f"parquet:{argument}", config, path="parquet", data_files={"train": str(path)})
-    raise MisuseError(f"{argument} does not exist: give a Parquet file or a folder of them")
+        return _from_datasets(source, config, [path.parent], path="parquet", data_files={"train": str(path)})
+    raise MisuseError(f"{argument or source} does not exist, or is no file: give a Parquet file or a folder of them")
 
 
-def _from_datasets(source: str, config: DataConfig, **arguments: Any) -> Source:
+def _caches() -> list[Path]:
+    """Where files of the Hub, and those that were packed in archives, lie on this machine."""
+    return [Path(datasets.config.HF_DATASETS_CACHE), Path(HF_HUB_CACHE)]
+
+
+def _from_datasets(source: str, config: DataConfig, folders: Sequence[Path], **arguments: Any) -> Source:
     by_name = _by_split(source, _load(source, **arguments))
     features = by_name["train"].features
     image_column = _image_column(source, features, config.image_column)
     label_column = _label_column(source, features, config.label_column)
     labels, classes = _labels(by_name, label_column)
     splits = {
-        name: SourceSplit(DatasetRows(dataset, image_column, f"{source} {name}"), labels[name])
+        name: SourceSplit(DatasetRows(dataset, image_column, f"{source} {name}", folders), labels[name])
         for name, dataset in by_name.items()
         if len(dataset) > 0
     }
@@ -116,6 +150,8 @@ def _by_split(source: str, loaded: datasets.DatasetDict) -> dict[str, datasets.D
         by_name = {"train": next(iter(loaded.values()))}
     if "train" not in by_name:
         raise MisuseError(f"{source} has no train split, only {', '.join(loaded)}: name one of them train")
+    if (left_out := loaded.keys() - {name for name in loaded if loaded[name] in by_name.values()}) and rank() == 0:
+        _logger.warning("%s: its splits %s are left out", source, ", ".join(sorted(map(str, left_out))))
     return by_name
 
 

@@ -58,6 +58,11 @@ class Images(Dataset[Tensor]):
         return self._candidates
 
     @property
+    def unreadable(self) -> set[int]:
+        """Rows of the source that were found to be unreadable so far."""
+        return self._split.unreadable
+
+    @property
     def pixels(self) -> Tensor | None:
         """(N, C, H, W) uint8 on the CPU, or None for a split that stays on disk.
 

@@ -1,10 +1,11 @@
 """From a source's name to its images: open the source, divide it, decode what training needs."""
 
+import logging
 from collections.abc import Callable
 from difflib import get_close_matches
-from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from synthdata.data.config import DataConfig
 from synthdata.data.decode import PixelFormat, UnreadableImageError, is_greyscale, no_bomb_warnings, shorter_side
@@ -12,14 +13,18 @@ from synthdata.data.images import Images, RealData
 from synthdata.data.source import Source
 from synthdata.data.splits import divide
 from synthdata.errors import MisuseError
+from synthdata.paths import user_path
+from synthdata.processes import rank
 from synthdata.ranges import check_ranges
+
+_logger = logging.getLogger(__name__)
 
 _PREFIXES = ("digits", "imagefolder", "hf", "parquet", "wds", "torchvision")
 _KNOWN = "digits, imagefolder:PATH, hf:REPO_OR_DIR[:CONFIG], parquet:PATH, wds:GLOB, torchvision:NAME"
 
 _DECODED_BEFORE_DIVIDING = 20_000
 """Sources up to this many images are decoded before they are divided, so that a damaged image never empties a split.
-Larger ones are decoded split by split, on first use, so that a run on few images does not wait for all."""
+Of larger ones, and with a limit, only what is used is decoded, so that a run on few images does not wait for all."""
 
 _HEADERS_LOOKED_AT = 20_000
 """Colour or greyscale is told from all image headers, in larger sources from about this many evenly spaced ones."""
@@ -49,17 +54,18 @@ def load_images(config: DataConfig) -> RealData:
         name: Images(split, torch.arange(len(split.rows)), pixel_format, resident_bytes)
         for name, split in source.splits.items()
     }
-    if sum(len(split.rows) for split in source.splits.values()) <= _DECODED_BEFORE_DIVIDING:
+    rows = sum(len(split.rows) for split in source.splits.values())
+    if config.limit is None and rows <= _DECODED_BEFORE_DIVIDING:
         for whole in wholes.values():
             _ = whole.pixels
     labels = source.splits["train"].labels
     labels = None if labels is None else labels[wholes["train"].candidates]
     own = {name for name, split in source.splits.items() if labels is None or split.labels is not None} - {"train"}
+    _tell_unused(source, own, config.source)
     division = divide(len(wholes["train"].candidates), labels, own, config.source)
     labelled = division.train if labels is None else division.train[labels[division.train] >= 0]
     carve = wholes["train"].subset
-    train = carve(division.train[: config.limit])
-    _ = train.pixels  # bad input is told before training, not during it
+    train = _first(wholes["train"], division.train, config.limit)
     return RealData(
         train=train,
         validation=wholes["validation"] if division.validation is None else carve(division.validation),
@@ -72,6 +78,22 @@ def load_images(config: DataConfig) -> RealData:
     )
 
 
+def _first(whole: Images, order: Tensor, limit: int | None) -> Images:
+    """The first ``limit`` readable images in ``order``, decoded: bad input is told before training, not during it."""
+    while True:
+        images = whole.subset(order[:limit])
+        if images.pixels is None or limit is None or len(images) == len(order[:limit]):
+            return images
+        readable = ~torch.isin(whole.candidates[order], torch.tensor(sorted(whole.unreadable)))
+        order = order[readable]
+
+
+def _tell_unused(source: Source, own: set[str], name: str) -> None:
+    if (unused := source.splits.keys() - own - {"train"}) and rank() == 0:
+        told = f"its {' and '.join(sorted(unused))} images have no labels: they are left out, and others"
+        _logger.warning("%s: %s of its training images held out", name, told)
+
+
 def open_source(config: DataConfig) -> Source:
     """The source that ``config.source`` names, undecoded.
 
@@ -82,7 +104,7 @@ def open_source(config: DataConfig) -> Source:
     if prefix not in _PREFIXES:
         near = get_close_matches(prefix, _PREFIXES, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        if not near and Path(config.source).expanduser().exists():
+        if not near and config.source and user_path(config.source, "data.source").exists():
             hint = f"; did you mean imagefolder:{config.source}?"
         raise MisuseError(f"data.source {config.source} is of no known kind{hint} (known: {_KNOWN})")
     source = _opener(prefix)(argument, config)

@@ -2,15 +2,17 @@
 
 import hashlib
 import mmap
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthdata.data.shards import index_shard
+from synthdata.data.shards import read_samples
 from synthdata.data.source import IMAGE_EXTENSIONS
 from synthdata.errors import FailureError
+from synthdata.paths import open_regular
 
 
 class DamagedShardError(FailureError):
@@ -34,7 +36,7 @@ class TarShard(OpenShard):
     def __init__(self, path: Path) -> None:
         self._content = _mapped(path)
         self._places = []
-        for sample in index_shard(0, str(path)):
+        for sample in read_samples(0, str(path)):
             suffixes = sorted(suffix for suffix in sample.members if suffix.rpartition(".")[2] in IMAGE_EXTENSIONS)
             self._places.append([sample.members[suffix] for suffix in suffixes])
 
@@ -82,7 +84,10 @@ def open_shard(path: Path, sha256: str, rows: int) -> OpenShard:
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:  # which cannot be mapped
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
+                return b""
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise DamagedShardError(f"it cannot be read: {error.strerror or error}") from error

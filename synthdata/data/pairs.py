@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from synthdata.data.config import OnCorrupt
 from synthdata.data.dataset_files import DatasetFiles, MissingFileError, ShardFile
 from synthdata.data.decode import PixelFormat, UnreadableImageError, decode_exact, is_greyscale, is_tiny, shorter_side
 from synthdata.data.open_shards import DamagedShardError, OpenShard, open_shard
 from synthdata.data.sampling import SHARDS_MIXED, epoch_order
 from synthdata.errors import FailureError, MisuseError
+from synthdata.paths import PathText
 from synthdata.processes import rank
 from synthdata.ranges import NonNegativeFloat
 
@@ -26,7 +28,6 @@ _logger = logging.getLogger(__name__)
 _MOST_THREADS = SHARDS_MIXED  # each has a shard open
 
 Kinds = Literal["all", "hard", "pairs"]
-OnCorrupt = Literal["refuse", "skip"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class PairsConfig:
             fetched from the Hub as they are needed, in GiB; with 0 every one is.
     """
 
-    source: str
+    source: PathText
     kinds: Kinds = "all"
     on_corrupt: OnCorrupt = "refuse"
     resident_gib: NonNegativeFloat = 4.0

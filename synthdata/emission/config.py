@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from synthdata.errors import MisuseError
+from synthdata.paths import PathText
 from synthdata.ranges import Increasing, NonNegativeInt, PositiveInt, Range, UnitInterval, check_ranges
 
 Format = Literal["webdataset", "parquet"]
@@ -27,7 +28,7 @@ class DatasetConfig:
         workers: number of processes of the job array.
     """
 
-    output: str = "out/digits"
+    output: PathText = "out/digits"
     shard_size: PositiveInt = 1000
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     format: Format = "webdataset"
@@ -58,7 +59,7 @@ class EmissionConfig(DatasetConfig):
             memory, never a byte of the shards. One forward batch per core, or two on an accelerator, if not given.
     """
 
-    run: str = "runs/digits"
+    run: PathText = "runs/digits"
     hard: NonNegativeInt = 0
     pairs: NonNegativeInt = 0
     oversample: Annotated[int, Range(1, 64)] = 4

@@ -17,6 +17,7 @@ from synthdata.evaluation.labelled import load_labelled, load_transfer
 from synthdata.evaluation.score import check_budgets, label_budgets, score_draws, score_name
 from synthdata.evaluation.summary import Summary, markdown_table
 from synthdata.models import Encoder
+from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt, UnitInterval
 from synthdata.views import ViewConfig
 
@@ -45,7 +46,7 @@ class EvaluateConfig:
         output: folder for evaluation.json and evaluation.md; not written if not given.
     """
 
-    encoder: str = "runs/digits/encoder"
+    encoder: PathText = "runs/digits/encoder"
     data: DataConfig = field(default_factory=DataConfig)
     transfer: list[str] = field(default_factory=list)
     seeds: PositiveInt = 5
@@ -54,7 +55,7 @@ class EvaluateConfig:
     fine_tuning_share: UnitInterval = 0.1
     fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
     views: ViewConfig = field(default_factory=ViewConfig.simclr)
-    output: str | None = None
+    output: PathText | None = None
 
 
 @dataclass(frozen=True)

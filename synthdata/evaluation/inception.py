@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from synthdata.data import to_uint8
 from synthdata.errors import MisuseError
+from synthdata.paths import user_path
 
 _FETCHED = "weights-inception-2015-12-05-6726825d.pth"
 """The name under which torchmetrics, when it is asked for this distance elsewhere, keeps the weights."""
@@ -33,7 +34,7 @@ def find_inception_weights(setting: str | None) -> Path | None:
     if setting == "auto":
         fetched = Path(torch.hub.get_dir()) / "checkpoints" / _FETCHED
         return fetched if installed and fetched.is_file() else None
-    path = Path(setting).expanduser()
+    path = user_path(setting)
     if not path.is_file():
         raise MisuseError(f"evaluation.inception {setting} is no file: name weights of Inception v3, or leave it out")
     if not installed:

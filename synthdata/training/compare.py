@@ -16,6 +16,7 @@ from synthdata.errors import Interrupted, MisuseError
 from synthdata.evaluation.comparison import BASELINE, Comparison, Trained
 from synthdata.evaluation.labelled import check_labels
 from synthdata.evaluation.score import check_budgets, label_budgets, score_name
+from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt
 from synthdata.training.checkpoint import latest_checkpoint, step_of
 from synthdata.training.collective import local_main_process_first
@@ -43,13 +44,13 @@ class CompareConfig(ContrastSettings):
         output: folder of the runs, the report and the plots. Finished runs in it are kept.
     """
 
-    shards: list[str] = field(default_factory=list)
+    shards: list[PathText] = field(default_factory=list)
     data: DataConfig = field(default_factory=DataConfig)
     seeds: PositiveInt = 3
     limits: list[PositiveInt] = field(default_factory=list)
     mix: Literal["adainf"] | None = None
     synthetic_only: bool = False
-    output: str = "out/compare"
+    output: PathText = "out/compare"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from synthdata.data import DataConfig
 from synthdata.models import DiffusionConfig, EncoderConfig, GANConfig, GeneratorKind
+from synthdata.paths import PathText
 from synthdata.ranges import (
     Cosine,
     NonNegativeFloat,
@@ -71,7 +72,7 @@ class GeneratorConfig:
     """
 
     kind: GeneratorKind = "gan"
-    pretrained: str | None = None
+    pretrained: PathText | None = None
     pretrain_steps: NonNegativeInt | None = None
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 1e-3
@@ -150,7 +151,7 @@ class JointEvaluationConfig(EvaluationConfig):
     """
 
     generated: Annotated[int, Range(2)] = 2000
-    inception: str | None = "auto"
+    inception: PathText | None = "auto"
 
 
 @dataclass
@@ -168,7 +169,7 @@ class FinalEmissionConfig:
     hard: NonNegativeInt = 0
     pairs: NonNegativeInt = 0
     shard_size: PositiveInt = 500
-    output: str | None = None
+    output: PathText | None = None
 
 
 @dataclass
@@ -191,7 +192,7 @@ class JointConfig:
 
     arm: Arm = "both"
     seed: Seed = 0
-    output_dir: str = "runs/joint"
+    output_dir: PathText = "runs/joint"
     resume: bool = False
     tracker: Literal["tensorboard"] | None = None
     data: DataConfig = field(default_factory=DataConfig)

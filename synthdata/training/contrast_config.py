@@ -6,6 +6,7 @@ from typing import Literal
 from synthdata.data import DataConfig
 from synthdata.data.pairs import Kinds, OnCorrupt
 from synthdata.models import EncoderConfig
+from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PartialShare, PositiveInt, Seed, UnitInterval
 from synthdata.training.config import CheckpointConfig, EvaluationConfig, TrainConfig
 from synthdata.views import ViewConfig
@@ -85,9 +86,9 @@ class ContrastConfig(ContrastSettings):
         resume: go on from the newest checkpoint in output_dir.
     """
 
-    shards: str | None = None
+    shards: PathText | None = None
     data: DataConfig | None = None
     mix: Mix = "ratio"
     seed: Seed = 0
-    output_dir: str = "runs/contrast"
+    output_dir: PathText = "runs/contrast"
     resume: bool = False

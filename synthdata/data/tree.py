@@ -1,0 +1,151 @@
+"""What lies below a folder: regular files, each once, whatever links there are."""
+
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from synthdata.errors import MisuseError
+from synthdata.paths import is_inside
+
+_OUTSIDE = "links that lead out of it or to nothing"
+_TWICE = "links and second names of what is read already"
+_IRREGULAR = "pipes, devices or sockets"
+
+
+@dataclass
+class Tree:
+    """The files found below a folder.
+
+    Attributes:
+        files: their paths relative to the folder, sorted.
+        left_out: by reason, the relative paths of what has the name of such a file and is not read.
+    """
+
+    files: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    def told(self) -> str:
+        """One line on what is left out; empty if nothing is."""
+        reasons = (f"{len(paths):,} {reason} (first {min(paths)})" for reason, paths in sorted(self.left_out.items()))
+        return ", ".join(reasons)
+
+
+def find_files(folder: Path, wanted: Callable[[str], bool]) -> Tree:
+    """All regular files below ``folder`` whose name is ``wanted``; what is hidden, by a dot in front, is not looked at.
+
+    A link is followed if it leads to a place inside the folder, or inside the same repository of the Hub's cache, that
+    is not read under its own name. Of several names of one file, the first that is no link is kept.
+
+    Raises:
+        MisuseError: a folder cannot be listed.
+    """
+    walk = _Walk(folder, wanted)
+    walk.into(str(folder), "")
+    walk.follow_links()
+    return walk.tree()
+
+
+def refuse_irregular(folder: Path, source: str) -> None:
+    """Raise for what a library that lists ``folder`` by itself would wait for, or walk through in circles.
+
+    Raises:
+        MisuseError: there is a link to a folder, a pipe, a device or a socket.
+    """
+    for parent, subfolders, names in os.walk(folder, onerror=_refuse):
+        for path in (os.path.join(parent, name) for name in subfolders):
+            if os.path.islink(path):
+                raise MisuseError(f"{source}: {path} is a link to a folder, which may lead in circles: remove the link")
+        for path in (os.path.join(parent, name) for name in names if not name.startswith(".")):
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise MisuseError(f"{source}: {path} is a pipe, a device or a socket: remove it")
+
+
+class _Walk:
+    """Collects the files below a folder: first what lies there, then what links lead to."""
+
+    def __init__(self, folder: Path, wanted: Callable[[str], bool]) -> None:
+        self._wanted = wanted
+        self._bounds = _bounds(folder)
+        self._seen: set[tuple[int, int]] = set()
+        self._found: list[tuple[bool, str, str, tuple[int, int]]] = []  # a link's?, relative, absolute, place
+        self._links: list[tuple[str, str]] = []
+        self._left_out: defaultdict[str, list[str]] = defaultdict(list)
+
+    def into(self, folder: str, relative: str, by_link: bool = False) -> None:
+        """Everything below ``folder`` that is no link; links are kept for `follow_links`."""
+        waiting = [(folder, relative)]
+        while waiting:
+            parent, inside = waiting.pop()
+            status = os.stat(parent)
+            if (place := (status.st_dev, status.st_ino)) in self._seen:
+                self._left_out[_TWICE].append(inside)
+                continue
+            self._seen.add(place)
+            for entry in _entries(parent):
+                path = os.path.join(inside, entry.name)
+                if entry.is_symlink():
+                    self._links.append((entry.path, path))
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, path))
+                elif self._wanted(entry.name):
+                    if entry.is_file(follow_symlinks=False):
+                        self._found.append((by_link, path, entry.path, (status.st_dev, entry.inode())))
+                    else:
+                        self._left_out[_IRREGULAR].append(path)
+
+    def follow_links(self) -> None:
+        while self._links:
+            links, self._links = sorted(self._links, key=lambda link: link[1]), []
+            for link, relative in links:
+                self._follow(link, relative)
+
+    def _follow(self, link: str, relative: str) -> None:
+        try:
+            status = os.stat(link)
+        except OSError:  # it leads to nothing, or in a circle
+            status = None
+        is_folder = status is not None and stat.S_ISDIR(status.st_mode)
+        if not is_folder and not self._wanted(os.path.basename(link)):
+            return
+        if status is None or not is_inside(link, self._bounds):
+            self._left_out[_OUTSIDE].append(relative)
+        elif is_folder:
+            self.into(link, relative, by_link=True)
+        elif stat.S_ISREG(status.st_mode):
+            self._found.append((True, relative, link, (status.st_dev, status.st_ino)))
+        else:
+            self._left_out[_IRREGULAR].append(relative)
+
+    def tree(self) -> Tree:
+        first: dict[tuple[int, int], str] = {}
+        files: list[str] = []
+        for _, relative, path, place in sorted(self._found):
+            # Folders list inode numbers that some file systems repeat: only the files themselves tell.
+            if first.setdefault(place, path) != path and os.path.samefile(first[place], path):
+                self._left_out[_TWICE].append(relative)
+            else:
+                files.append(relative)
+        return Tree(sorted(files), dict(self._left_out))
+
+
+def _bounds(folder: Path) -> Path:
+    """What links may lead to: the folder itself; of a repository in the Hub's cache, where files are links, that."""
+    real = Path(os.path.realpath(folder))
+    snapshots = next((parent for parent in real.parents if parent.name == "snapshots"), None)
+    return snapshots.parent if snapshots is not None and (snapshots.parent / "blobs").is_dir() else real
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise MisuseError(f"{error.filename} cannot be listed ({error.strerror}): make it readable") from error
