@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -85,6 +86,11 @@ def one_line_errors(go_on: str = AGAIN) -> Iterator[None]:
         _end(str(error), error.exit_code, rank() == 0)
     except SynthdataError as error:
         _end(f"error: {error}", error.exit_code, isinstance(error, FailureError) or rank() == 0)
+    except (MemoryError, RuntimeError) as error:
+        refused = _refused_allocation(error)
+        if refused is None:
+            raise
+        _end(f"error: {refused}", FailureError.exit_code, told=True)
     except _Stopped as stop:
         afterwards = dict.fromkeys(afterwards, signal.SIG_IGN)  # the program ends: nothing is left to be stopped
         _end(f"stopped; {go_on} to go on", 128 + stop.signal_number, rank() == 0)
@@ -114,6 +120,16 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
+def _refused_allocation(error: MemoryError | RuntimeError) -> str | None:
+    """One line on memory that Python, NumPy or PyTorch did not get; None for other errors."""
+    text = str(error)
+    if isinstance(error, RuntimeError) and "allocate memory" not in text and "out of memory" not in text:
+        return None
+    found = re.search(r"allocate (\d[\d.,]*) ?(bytes|[KMGTPE]i?B)", text)
+    size = f" for {found[1]} {found[2]}" if found else ""
+    if found and found[2] == "bytes":
+        size = f" for {int(found[1].replace(',', '')) / 2**30:,.1f} GiB"
+    return f"there is no memory{size}: choose smaller sizes (batch_size, image_size, widths)"
 def _stop_handler() -> Callable[[int, FrameType | None], None]:
     first = math.inf
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from synthdata.data.decode import PixelFormat, UnreadableImageError, decode, is_tiny, no_bomb_warnings
 from synthdata.data.source import SourceSplit
 from synthdata.errors import MisuseError
+from synthdata.memory import check_fits
 from synthdata.processes import rank
 
 _logger = logging.getLogger(__name__)
@@ -119,6 +120,8 @@ class Images(Dataset[Tensor]):
 
     def _decode(self) -> None:
         rows = self._candidates.tolist()
+        needed = len(rows) * self._format.bytes_per_image
+        check_fits(needed, f"{len(rows):,} decoded images", "lower --data.resident_gib, and they are read as needed")
         pixels = np.empty((len(rows), *self._format.shape), dtype=np.uint8)
         reasons = _decode_rows(self._split, rows, self._format, pixels)
         if not reasons:

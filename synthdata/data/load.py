@@ -13,6 +13,7 @@ from synthdata.data.images import Images, RealData
 from synthdata.data.source import Source
 from synthdata.data.splits import divide
 from synthdata.errors import MisuseError
+from synthdata.memory import check_fits
 from synthdata.paths import user_path
 from synthdata.processes import rank
 from synthdata.ranges import check_ranges
@@ -49,6 +50,8 @@ def load_images(config: DataConfig) -> RealData:
     with no_bomb_warnings():
         channels = config.channels or _channels(source, config.source)
         pixel_format = PixelFormat(channels, config.image_size or _native_size(source))
+    size = pixel_format.image_size
+    check_fits(pixel_format.bytes_per_image, f"one image of {size:,} x {size:,} px", "lower --data.image_size")
     resident_bytes = int(config.resident_gib * 2**30)
     wholes = {
         name: Images(split, torch.arange(len(split.rows)), pixel_format, resident_bytes)

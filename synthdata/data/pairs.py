@@ -20,6 +20,7 @@ from synthdata.data.decode import PixelFormat, UnreadableImageError, decode_exac
 from synthdata.data.open_shards import DamagedShardError, OpenShard, open_shard
 from synthdata.data.sampling import SHARDS_MIXED, epoch_order
 from synthdata.errors import FailureError, MisuseError
+from synthdata.memory import check_fits
 from synthdata.paths import PathText
 from synthdata.processes import rank
 from synthdata.ranges import NonNegativeFloat
@@ -124,6 +125,8 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
     def load(self) -> None:
         """Decode all rows into memory. Damaged shards that may be skipped are no longer among ``shard_rows``."""
         bounds = [0, *accumulate(shard.rows * _images_per_row(shard) for shard in self._shards)]
+        needed = bounds[-1] * self._format.bytes_per_image
+        check_fits(needed, f"{self._files.source}, decoded,", "lower its resident_gib, and it is read as needed")
         pixels = np.empty((bounds[-1], *self._format.shape), np.uint8)
 
         def load_shard(number: int) -> Tensor | None:
