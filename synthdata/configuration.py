@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, field
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_dumper, set_loader
@@ -171,7 +171,7 @@ def _element_types(hint: Any) -> tuple[Any, ...]:
     """What a list holds, also one that may be None; nothing for other types."""
     for option in (hint, *get_args(hint)):
         if get_origin(option) is list:
-            return get_args(option)
+            return tuple(get_args(of)[0] if get_origin(of) is Annotated else of for of in get_args(option))
     return ()
 
 

@@ -90,3 +90,14 @@ def test_a_missing_folder_ends_in_one_line(verb: str, tmp_path: Path) -> None:
     assert answer.stderr.startswith("error: ")
     assert answer.stderr.count("\n") == 1
     assert "absent" in answer.stderr
+
+
+@pytest.mark.parametrize("verb", ["verify", "finish"])
+@pytest.mark.parametrize(
+    ("path", "message"), [("", "is empty"), ("~no-such-user", "no user's home"), ("a" * 5000, "long")]
+)
+def test_a_path_that_no_folder_can_have_is_told_in_one_line(verb: str, path: str, message: str) -> None:
+    ended = run_cli(verb, path)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1

@@ -68,6 +68,19 @@ def test_an_error_ends_in_one_line_and_its_exit_code(raised: str, exit_code: int
 
 
 @pytest.mark.parametrize(
+    ("taken", "size"),
+    [
+        ("import numpy; numpy.empty(2**50, 'uint8')", " for 1.00 PiB"),
+        ("import torch; torch.empty(2**48)", " for 1,048,576.0 GiB"),
+        ("raise MemoryError", ""),
+    ],
+)
+def test_memory_that_is_not_there_is_told_in_one_line_with_its_size(taken: str, size: str) -> None:
+    mend = "choose smaller sizes (batch_size, image_size, widths)"
+    assert ended(start(taken)) == (1, f"error: there is no memory{size}: {mend}\n")
+
+
+@pytest.mark.parametrize(
     ("raised", "exit_code", "line"),
     [
         ('MisuseError("a flag is wrong")', 2, ""),

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 OnCorrupt = Literal["refuse", "skip"]
@@ -38,6 +37,6 @@ class DataConfig:
     image_column: str | None = None
     label_column: str | None = None
     on_corrupt: OnCorrupt = "refuse"
-    root: PathText = "~/.cache/synthdata/torchvision"
+    root: str = "~/.cache/synthdata/torchvision"
     resident_gib: NonNegativeFloat = 4.0
     workers: NonNegativeInt = 2

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from synthdata.data import DataConfig, load_images
+from synthdata.data.decode import decode
 from synthdata.errors import MisuseError
 
 FILES = [f"{'ab'[number % 2]}/{number:02}.png" for number in range(40)]
@@ -23,6 +24,38 @@ def test_limit_takes_the_first_training_images_and_nothing_else(make_folder):
     assert torch.equal(limited.labelled.pixels, whole.train.pixels)
     assert torch.equal(limited.test.pixels, whole.test.pixels)
     assert len(load(folder, limit=10**6).train) == len(whole.train)
+
+
+def test_limit_decodes_what_is_used_and_chooses_as_without(make_folder, monkeypatch):
+    folder = make_folder(FILES)
+    whole = load(folder)
+    decoded = []
+    monkeypatch.setattr("synthdata.data.images.decode", lambda *image: decoded.append(image[0]) or decode(*image))
+    limited = load(folder, limit=5)
+    assert len(decoded) == 5
+    assert torch.equal(limited.train.source_indices, whole.train.source_indices[:5])
+    assert torch.equal(limited.validation.source_indices, whole.validation.source_indices)
+    assert len(decoded) == 5 + len(whole.validation)
+
+
+def test_a_limit_is_met_where_images_are_damaged(make_folder, caplog):
+    folder = make_folder(FILES)
+    first = load(folder).train.source_indices[:3].tolist()
+    (folder / sorted(FILES)[first[1]]).write_bytes(b"")
+    limited = load(folder, limit=5)
+    assert len(limited.train) == 5
+    assert limited.skipped == 1
+    assert limited.train.source_indices[:2].tolist() == [first[0], first[2]]
+
+
+def test_sizes_that_no_memory_holds_say_how_much_they_would_take(make_folder, monkeypatch):
+    folder = make_folder(FILES)
+    with pytest.raises(MisuseError, match=r"one image of 1,000,000 x 1,000,000 px would take 2,794.0 GiB"):
+        load(folder, image_size=1_000_000)
+    monkeypatch.setattr("synthdata.memory.memory_bytes", lambda: 40 * 3 * 64**2 - 1)
+    with pytest.raises(MisuseError, match=r"40 decoded images would take .* lower --data\.resident_gib"):
+        load(folder, image_size=64)
+    assert len(load(folder, image_size=64, resident_gib=0).train) == 32
 
 
 def test_mixed_sizes_end_in_one_shape(tmp_path: Path):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from synthdata.data import DataConfig, load_images
 from synthdata.data.decode import UnreadableImageError
-from synthdata.data.shards import open_shards
+from synthdata.data.shards import open_shards, read_samples
 from synthdata.errors import FailureError, MisuseError
 
 CONFIG = DataConfig(image_size=8)
@@ -101,6 +101,110 @@ def test_a_file_that_is_no_tar_is_named(tmp_path: Path, content: bytes):
     (tmp_path / "bad.tar").write_bytes(content)
     with pytest.raises((FailureError, MisuseError), match=r"bad\.tar"):
         open_shards(str(tmp_path / "bad.tar"), CONFIG)
+
+
+def pack(shard: Path, members: dict[str, bytes], **options) -> bytes:
+    with tarfile.open(shard, "w", **options) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return shard.read_bytes()
+
+
+def test_a_shard_cut_at_any_header_is_cut_off(tmp_path: Path, encode_image):
+    shard = tmp_path / "cut.tar"
+    content = pack(shard, {f"{number}.png": encode_image(number) for number in range(6)})
+    headers = [index_of.members["png"].offset - 512 for index_of in read_samples(0, str(shard))]
+    for cut in [*headers, *(header + 100 for header in headers), headers[-1] + 1024]:
+        shard.write_bytes(content[:cut])
+        with pytest.raises(FailureError, match=r"cut\.tar.* (is cut off|cannot be read)"):
+            open_shards(str(shard), CONFIG)
+    assert content[headers[-1] + 1024 :].strip(b"\0") == b""
+
+
+def test_a_flipped_bit_in_a_header_is_damage_and_not_the_end(tmp_path: Path, encode_image):
+    shard = tmp_path / "flipped.tar"
+    content = bytearray(pack(shard, {f"{number}.png": encode_image(number) for number in range(6)}))
+    content[next(sample for sample in read_samples(0, str(shard))).members["png"].offset + 512 + 3] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(FailureError, match=r"flipped\.tar is damaged at byte 1,024"):
+        open_shards(str(shard), CONFIG)
+
+
+def test_two_archives_in_one_file_are_not_read_as_the_first_alone(tmp_path: Path, encode_image):
+    shard = tmp_path / "two.tar"
+    shard.write_bytes(2 * pack(shard, {"0.png": encode_image(0)}))
+    with pytest.raises(FailureError, match=r"two\.tar is damaged"):
+        open_shards(str(shard), CONFIG)
+
+
+def test_skip_takes_the_whole_samples_before_the_damage_and_tells(tmp_path: Path, encode_image, caplog):
+    shard = tmp_path / "cut.tar"
+    members = {name: content for n in range(6) for name, content in ((f"{n}.png", encode_image(n)), (f"{n}.cls", b"7"))}
+    content = pack(shard, members)
+    last = [sample.members["cls"].offset for sample in read_samples(0, str(shard))][3]
+    shard.write_bytes(content[: last - 100])
+    with pytest.raises(FailureError, match=r"--data\.on_corrupt skip"):
+        open_shards(str(shard), CONFIG)
+    split = open_shards(str(shard), DataConfig(on_corrupt="skip")).splits["train"]
+    assert [split.rows.read(row) for row in range(3)] == [encode_image(number) for number in range(3)]
+    assert len(split.rows) == 3
+    assert "what follows its first 3 samples is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"size": "9" * 5000},
+        {"size": "-1"},
+        {"size": "nonsense"},
+        {"size": str(2**70)},
+        {"path": "a" * 100_000},
+        {"path": "x\0y.png"},
+        {"GNU.sparse.map": "1,2,3,nonsense"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+        {"hdrcharset": "BINARY", "path": "\udcff.png"},
+        {"mtime": "nan", "uid": "1e999"},
+    ],
+)
+def test_nonsense_in_pax_headers_ends_in_an_error_or_in_images(tmp_path: Path, encode_image, headers: dict[str, str]):
+    shard = tmp_path / "pax.tar"
+    info = tarfile.TarInfo("0.png")
+    info.size, info.pax_headers = len(encode_image(0)), headers
+    with tarfile.open(shard, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info, io.BytesIO(encode_image(0)))
+    try:
+        rows = open_shards(str(shard), CONFIG).splits["train"].rows
+    except (FailureError, MisuseError):
+        return
+    assert [rows.read(row) for row in range(len(rows))] == [encode_image(0)]
+
+
+def test_labels_of_thousands_of_digits_are_names(tmp_path: Path, encode_image):
+    shard = tmp_path / "digits.tar"
+    pack(shard, {"0.png": encode_image(0), "0.cls": b"9" * 5000})
+    assert open_shards(str(shard), CONFIG).classes == ["9" * 5000]
+    pack(shard, {"0.png": encode_image(0), "0.json": b'{"label": ' + b"9" * 5000 + b"}"})
+    with pytest.raises(FailureError, match=r"0\.json is not JSON"):
+        open_shards(str(shard), CONFIG)
+    pack(shard, {"0.png": encode_image(0), "0.json": b"[" * 100_000})
+    with pytest.raises(FailureError, match=r"0\.json is not JSON"):
+        open_shards(str(shard), CONFIG)
+
+
+def test_a_shard_of_two_names_is_read_once_and_told(tmp_path: Path, encode_image, caplog):
+    pattern = write_shards(tmp_path, [{"png": encode_image(number)} for number in range(20)])
+    (tmp_path / "part-99.tar").symlink_to("part-00.tar")
+    assert len(open_shards(pattern, CONFIG).splits["train"].rows) == 20
+    assert "part-99.tar is" in caplog.text
+
+
+def test_a_pattern_that_crosses_folders_follows_no_link_to_a_folder(tmp_path: Path, encode_image):
+    write_shards(tmp_path, [{"png": encode_image(number)} for number in range(20)])
+    for name in "ab":
+        (tmp_path / name).symlink_to(".")
+    assert len(open_shards(f"{tmp_path}/**/*.tar", CONFIG).splits["train"].rows) == 20
 
 
 def test_json_that_is_none_is_told(tmp_path: Path, encode_image):

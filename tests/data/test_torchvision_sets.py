@@ -36,3 +36,29 @@ def test_a_root_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(FailureError, match=f"cannot be downloaded to {tmp_path}/file"):
         load_images(DataConfig("torchvision:CIFAR10", root=str(tmp_path / "file")))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"garbage", bytes(1000), struct.pack(">HBB3I", 0, 8, 3, 2**31, 2**31, 2**31), b"\x00\x00\x0e\x01" * 9],
+)
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_files_that_are_garbage_are_told(tmp_path: Path, garbage: bytes, name: str):
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for prefix in ("train", "t10k"):
+        write_idx(raw / f"{prefix}-images-idx3-ubyte", np.zeros((20, 28, 28), np.uint8))
+        write_idx(raw / f"{prefix}-labels-idx1-ubyte", np.zeros(20, np.uint8))
+    (raw / name).write_bytes(garbage)
+    with pytest.raises(FailureError, match=f"files of torchvision:FashionMNIST in {tmp_path} are damaged"):
+        load_images(DataConfig("torchvision:FashionMNIST", root=str(tmp_path)))
+
+
+def test_labels_and_images_of_other_numbers_are_damage(tmp_path: Path):
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for prefix in ("train", "t10k"):
+        write_idx(raw / f"{prefix}-images-idx3-ubyte", np.zeros((20, 28, 28), np.uint8))
+        write_idx(raw / f"{prefix}-labels-idx1-ubyte", np.zeros(19, np.uint8))
+    with pytest.raises(FailureError, match="and 19 labels in train"):
+        load_images(DataConfig("torchvision:FashionMNIST", root=str(tmp_path)))
