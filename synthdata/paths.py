@@ -47,7 +47,10 @@ def user_path(text: str | os.PathLike[str], name: str = "") -> Path:
     except RuntimeError as error:
         user = _shortened(path.split("/")[0])
         raise MisuseError(f"{shown}: {user} is no user's home on this machine; write the path out") from error
-    encoded = os.fsencode(expanded)
+    try:
+        encoded = os.fsencode(expanded)
+    except UnicodeEncodeError as error:
+        raise MisuseError(f"{shown!r} holds half a character: no path can") from error
     if len(encoded) > _LONGEST_PATH or max(map(len, encoded.split(b"/"))) > _LONGEST_NAME:
         raise MisuseError(f"{shown} is {len(encoded):,} bytes long, more than a path can be: name a shorter one")
     return expanded

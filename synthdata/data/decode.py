@@ -138,10 +138,10 @@ def is_tiny(encoded: Encoded) -> bool:
 
 
 @contextlib.contextmanager
-def no_bomb_warnings() -> Iterator[None]:
-    """Silence Pillow's warning about large images: `decode` has its own limit. For the main thread only."""
+def no_pillow_warnings() -> Iterator[None]:
+    """Silence Pillow on large and damaged images, which `decode` tells in its own words. For the main thread only."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 

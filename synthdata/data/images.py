@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from synthdata.data.decode import PixelFormat, UnreadableImageError, decode, is_tiny, no_bomb_warnings
+from synthdata.data.decode import PixelFormat, UnreadableImageError, decode, is_tiny, no_pillow_warnings
 from synthdata.data.source import SourceSplit
 from synthdata.errors import MisuseError
 from synthdata.memory import check_fits
@@ -153,7 +153,7 @@ def _decode_rows(split: SourceSplit, rows: list[int], pixel_format: PixelFormat,
                 reasons[position] = str(error)
         return len(positions)
 
-    with no_bomb_warnings(), ThreadPoolExecutor(_threads(split, rows[0])) as pool:
+    with no_pillow_warnings(), ThreadPoolExecutor(_threads(split, rows[0])) as pool:
         # Shown only when it takes longer than a moment, by one process.
         hidden = True if rank() != 0 else None
         with tqdm(total=len(rows), desc="decoding images", delay=3, disable=hidden, leave=False) as progress:

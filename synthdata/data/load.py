@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from synthdata.data.config import DataConfig
-from synthdata.data.decode import PixelFormat, UnreadableImageError, is_greyscale, no_bomb_warnings, shorter_side
+from synthdata.data.decode import PixelFormat, UnreadableImageError, is_greyscale, no_pillow_warnings, shorter_side
 from synthdata.data.images import Images, RealData
 from synthdata.data.source import Source
 from synthdata.data.splits import divide
@@ -47,7 +47,7 @@ def load_images(config: DataConfig) -> RealData:
     """
     check_ranges(config, "data.")
     source = open_source(config)
-    with no_bomb_warnings():
+    with no_pillow_warnings():
         channels = config.channels or _channels(source, config.source)
         pixel_format = PixelFormat(channels, config.image_size or _native_size(source))
     size = pixel_format.image_size
