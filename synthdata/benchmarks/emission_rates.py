@@ -19,6 +19,7 @@ from synthdata.emission.plan import plan_shards
 from synthdata.emission.run import Run, load_run
 from synthdata.emission.scoring import forward_batch
 from synthdata.emission.selection import selected_rows
+from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt
 from synthdata.rng import latents_at
 
@@ -37,7 +38,7 @@ class EmissionRatesConfig:
         device: cpu, cuda, cuda:1, …; a GPU where there is one, if not given.
     """
 
-    run: str = "runs/digits"
+    run: PathText = "runs/digits"
     kind: Kind = "hard"
     rows: PositiveInt = 2000
     repeats: PositiveInt = 3

@@ -13,6 +13,7 @@ from synthdata.benchmarks.machine import describe_machine
 from synthdata.data.dataset_files import DatasetFiles
 from synthdata.data.pairs import Pairs, PairsConfig, ShuffledRows, load_pairs
 from synthdata.errors import MisuseError
+from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt
 
 
@@ -25,7 +26,7 @@ class ReadingRatesConfig:
         rounds: rounds of the measurement; medians are told.
     """
 
-    shards: str = "out/digits"
+    shards: PathText = "out/digits"
     rounds: PositiveInt = 5
 
 

@@ -17,6 +17,7 @@ from synthdata.evaluation import extract_features, frechet_distance
 from synthdata.evaluation.features import map_images
 from synthdata.models import Generator, Member, load_generator
 from synthdata.objectives import pair_similarity
+from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt
 from synthdata.rng import latents_at
 from synthdata.training.config import JointConfig
@@ -38,10 +39,10 @@ class TuningConfig:
         device: cpu, cuda, cuda:1, …; a GPU where there is one, if not given.
     """
 
-    before: str
-    run: str = "runs/digits"
+    before: PathText
+    run: PathText = "runs/digits"
     samples: PositiveInt = 2000
-    grid: str | None = None
+    grid: PathText | None = None
     device: str | None = None
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from synthdata.configuration import positional
+from synthdata.paths import PathText
 from synthdata.verbs.verify import contents
 
 
@@ -17,7 +18,7 @@ class FinishConfig:
         folder: the --output of the workers.
     """
 
-    folder: str = positional("DIR")
+    folder: PathText = positional("DIR")
 
 
 def finish(config: FinishConfig) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthdata.configuration import positional
+from synthdata.paths import PathText
 
 
 @dataclass
@@ -22,7 +23,7 @@ class PushConfig:
         revision: branch to push to, created if missing; main if not given.
     """
 
-    folder: str = positional("DIR")
+    folder: PathText = positional("DIR")
     repo: str = positional("OWNER/NAME")
     private: bool = False
     revision: str | None = None
@@ -43,7 +44,7 @@ class PushModelConfig:
         revision: branch to push to, created if missing; main if not given.
     """
 
-    folder: str = positional("DIR")
+    folder: PathText = positional("DIR")
     repo: str = positional("OWNER/NAME")
     private: bool = False
     revision: str | None = None

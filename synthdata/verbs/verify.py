@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from synthdata.configuration import positional
+from synthdata.paths import PathText
 
 
 @dataclass
@@ -17,7 +18,7 @@ class VerifyConfig:
         folder: what an emission left behind.
     """
 
-    folder: str = positional("DIR")
+    folder: PathText = positional("DIR")
 
 
 def verify(config: VerifyConfig) -> int:
