@@ -130,6 +130,8 @@ def _refused_allocation(error: MemoryError | RuntimeError) -> str | None:
     if found and found[2] == "bytes":
         size = f" for {int(found[1].replace(',', '')) / 2**30:,.1f} GiB"
     return f"there is no memory{size}: choose smaller sizes (batch_size, image_size, widths)"
+
+
 def _stop_handler() -> Callable[[int, FrameType | None], None]:
     first = math.inf
 

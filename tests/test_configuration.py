@@ -226,13 +226,19 @@ def test_a_flag_of_something_else_is_told_in_one_line(arguments: list[str], told
 def test_a_section_that_may_be_left_out_may_be_null(tmp_path: Path):
     (tmp_path / "settings.yaml").write_text("data: null\n")
     assert parse(ContrastConfig, "", ["--config", str(tmp_path / "settings.yaml")]).data is None
+
+
+@pytest.mark.parametrize(
     ("path", "message"),
     [("", "is empty"), ("~no-such-user/x", "no user's home"), ("a" * 5000, "bytes long"), ("a\0b", "NUL byte")],
+)
 @pytest.mark.parametrize("flag", ["output_dir", "emission.output", "generator.pretrained"])
 def test_paths_that_no_file_can_have_are_named(flag: str, path: str, message: str) -> None:
     with pytest.raises(MisuseError, match=f"{flag}.* {message}") as error:
         parsed(f"--{flag}={path}")
     assert len(str(error.value)) < 300
+
+
 def test_the_home_folder_takes_the_place_of_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     config = parsed("--output_dir=~/run", "--emission.output=~/set", "--generator.pretrained=~/g")
