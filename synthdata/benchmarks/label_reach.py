@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from synthdata.data import DataConfig, RealData, load_images
 from synthdata.errors import MisuseError
 from synthdata.evaluation import extract_features
+from synthdata.evaluation.held_out_reach import held_out_reach
 from synthdata.evaluation.labelled import check_labels
-from synthdata.evaluation.reach import draw_label_reach
 from synthdata.evaluation.score import score_encoder
 from synthdata.evaluation.summary import Summary, markdown_table
 from synthdata.models import Encoder
@@ -135,14 +135,12 @@ def _measured(config: LabelReachConfig, data: RealData, job: Job, device: torch.
     run.open(_run_config(config, job), resume=True)
     if not record.is_file():
         encoder, scores = _trained(config, data, job, device)
-        draws = draw_label_reach(encoder, data, device, DRAWS, config.reach_images)
-        assert data.classes is not None
-        floors = {
-            name: float(np.mean([draw.floors[label] or 0.0 for draw in draws]))
-            for label, name in enumerate(data.classes)
-        }
-        reach = {name: float(np.mean([getattr(draw, name) for draw in draws])) for name in _REACH[:-1]}
-        reach |= {"worst_floor": max(floors.values()), "chance": draws[0].chance, "images": draws[0].images}
+        reached = held_out_reach(encoder, data, device, DRAWS, config.reach_images)
+        if reached.refused:
+            raise MisuseError(f"label reach cannot be measured on {data.source}: {reached.refused}")
+        floors = {name: floor.mean for name, floor in reached.floors().items()}
+        reach = {name: reached.summary(name).mean for name in ("chance", *_REACH[:-1])}
+        reach |= {"worst_floor": max(floors.values())}
         content = {"scores": scores, "reach": reach, "floors": floors, "recalls": _recalls(encoder, data, device)}
         write_aside(record, json.dumps(content, indent=2) + "\n")
     return Measured(job, **read_run_file(record))

@@ -12,14 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthdata.data import Images, RealData
 from synthdata.errors import MisuseError
-from synthdata.evaluation.features import extract_features
-from synthdata.models import Encoder
-from synthdata.rng import generator_at
-
-IMAGES_PER_FEATURE = 10
-"""Fewer images for each feature, and chance alone reaches more than a tenth of the labels' variance."""
 
 
 class UnreachableError(MisuseError):
@@ -101,66 +94,9 @@ def label_reach(features: Tensor, labels: Tensor, classes: int) -> LabelReach:
     )
 
 
-def draw_label_reach(
-    encoder: Encoder, data: RealData, device: torch.device, draws: int, images: int | None = None, test: bool = True
-) -> list[LabelReach]:
-    """The label reach on held-out labelled images, over random draws of them without replacement.
-
-    Args:
-        images: of one draw; ``IMAGES_PER_FEATURE`` for each feature if not given. Encoders compare at equal numbers.
-        draws: at most one where all held-out images are drawn. Draws of more than half of them overlap much, and
-            their spread tells less than that of other images would.
-        test: hold out the test images as well as the validation images.
-
-    Raises:
-        UnreachableError: there are too few images, with how many are needed, or one class alone.
-        MisuseError: ``images`` asks for more than there are.
-    """
-    assert data.classes is not None
-    splits = [data.validation, data.test] if test else [data.validation]
-    known = [_labelled(split) for split in splits]
-    count, needed = sum(len(positions) for positions in known), IMAGES_PER_FEATURE * encoder.feature_dim
-    drawn = needed if images is None else images
-    if images is not None and images > count:
-        raise MisuseError(f"reach_images asks for {images:,} of {count:,} held-out labelled images: give at most that")
-    if count < needed or drawn < needed:
-        raise UnreachableError(
-            f"too few images for {encoder.feature_dim:,} features: {min(count, drawn):,}"
-            f" {'held-out images' if count < needed else 'of them'}, and {needed:,} are needed for chance to reach"
-            f" little ({IMAGES_PER_FEATURE} for each feature)"
-        )
-    orders = [torch.randperm(count, generator=generator_at("label reach", draw))[:drawn] for draw in range(draws)]
-    used = torch.cat(orders).unique()
-    features, labels = _features(encoder, splits, known, used, device)
-    places = [torch.searchsorted(used, order) for order in orders[: 1 if drawn == count else draws]]
-    return [label_reach(features[place], labels[place], len(data.classes)) for place in places]
-
-
 def _directions(reached: Tensor, share: float) -> int:
     """How many leading rows hold ``share`` of the sum of all; 0 where that is nothing."""
     total = reached.sum(1).cumsum(0)
     if not len(total) or total[-1] <= 0:
         return 0
     return int((total < share * total[-1]).sum()) + 1
-
-
-def _labelled(images: Images) -> Tensor:
-    """Positions of the images that have a label."""
-    labels = images.labels
-    return torch.empty(0, dtype=torch.long) if labels is None else (labels >= 0).nonzero()[:, 0]
-
-
-def _features(
-    encoder: Encoder, splits: list[Images], known: list[Tensor], used: Tensor, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Features and labels of the labelled images of all splits, counted on, that are ``used``."""
-    features, labels, before = [], [], 0
-    for split, positions in zip(splits, known, strict=True):
-        own = used[(used >= before) & (used < before + len(positions))] - before
-        before += len(positions)
-        if len(own):
-            part = split.subset(positions[own])
-            assert part.labels is not None
-            features.append(extract_features(encoder, part, device))
-            labels.append(part.labels)
-    return torch.cat(features), torch.cat(labels)
