@@ -93,6 +93,19 @@ class Measured:
     recalls: dict[str, float]
 
 
+def label_reach_table(config: LabelReachConfig) -> str:
+    """Measure, and leave report.md and report.json in ``config.output``; returns the tables.
+
+    Raises:
+        as ``measure_label_reach``.
+    """
+    measured = measure_label_reach(config)
+    table, folder = as_markdown(measured), Path(config.output)
+    write_aside(folder / "report.md", table)
+    write_aside(folder / "report.json", json.dumps(as_json(measured), indent=2) + "\n")
+    return table
+
+
 def measure_label_reach(config: LabelReachConfig) -> list[Measured]:
     """Make and measure the encoders that ``config.output`` lacks; returns all.
 
@@ -215,13 +228,17 @@ def correlations(measured: Sequence[Measured]) -> dict[str, dict[str, float]]:
     scores = [name for name in whole[0].scores if not name.startswith("validation_")]
     return {
         figure: {
-            score: float(
-                spearmanr([each.reach[figure] for each in whole], [each.scores[score] for each in whole]).statistic
-            )
+            score: _rank_correlation([each.reach[figure] for each in whole], [each.scores[score] for each in whole])
             for score in scores
         }
         for figure in _REACH
     }
+
+
+def _rank_correlation(first: list[float], second: list[float]) -> float:
+    """NaN where all values of one are equal."""
+    constant = len(set(first)) == 1 or len(set(second)) == 1
+    return math.nan if constant else float(spearmanr(first, second).statistic)
 
 
 def as_markdown(measured: Sequence[Measured]) -> str:

@@ -26,7 +26,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> EvaluateConfig:
     """An RGB encoder that was not trained, on converted digits, and greyscale noise of two classes as other data."""
     folder = tmp_path_factory.mktemp("evaluate")
     torch.manual_seed(0)
-    encoder = Encoder("resnet8", image_size=16, channels=3, width=8, hidden_dim=8, projection_dim=6)
+    encoder = Encoder("resnet8", image_size=16, channels=3, width=4, hidden_dim=8, projection_dim=6)
     encoder.save_pretrained(folder / "encoder")
     random = np.random.default_rng(0)
     for name, brightest in (("dark", 100), ("light", 255)):
@@ -91,11 +91,11 @@ def test_json_has_every_value(config: EvaluateConfig, evaluations: list[Evaluati
 def test_label_reach_is_told_in_the_table_and_in_json(config: EvaluateConfig, evaluations: list[Evaluation]) -> None:
     reach = as_json(evaluations, config.encoder)["label_reach"]
     assert reach.keys() == {"digits"}
-    assert (reach["digits"]["images"], reach["digits"]["features"]) == (320, 32)
+    assert (reach["digits"]["images"], reach["digits"]["features"]) == (160, 16)
     assert len(reach["digits"]["excess"]["values"]) == 2
     (row,) = [line for line in as_markdown(evaluations, config.encoder).splitlines() if "| label reach |" in line]
     assert f"{reach['digits']['reach']['mean']:.2f} ± " in row
-    assert "320 of 600 held-out images, 32 features" in row
+    assert "160 of 600 held-out images, 16 features" in row
 
 
 def test_two_phases_of_fine_tuning_have_rows_of_their_own_and_say_whether_the_guarantee_holds(
