@@ -10,6 +10,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 from synthdata.emission.files import disk_errors
 from synthdata.emission.manifest import CARD, MANIFEST
+from synthdata.publishing.label_reach import label_reach_sentence
 from synthdata.publishing.rendering import render
 from synthdata.publishing.sources import describe_source
 
@@ -71,6 +72,7 @@ def write_dataset_card(folder: Path) -> None:
         made_with=manifest["made_with"],
         run=manifest["run"],
         training=manifest.get("training", {}),
+        label_reach=label_reach_sentence(folder, manifest),
     )
     aside = folder / ".README.md.partial"
     DatasetCard(content).save(aside)
