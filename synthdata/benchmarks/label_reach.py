@@ -30,7 +30,6 @@ from synthdata.training.execution import start_accelerator
 from synthdata.training.run_directory import RunDirectory, write_aside
 
 DRAWS = 5
-_SCORES = ("linear_top1", "knn_top1")
 _REACH = ("excess", "reach", "k50", "k90", "worst_floor")
 
 
@@ -203,6 +202,7 @@ def _recalls(encoder: Encoder, data: RealData, device: torch.device) -> dict[str
     return {
         name: 100 * float((predicted == truth)[truth == label].double().mean())
         for label, name in enumerate(data.classes)
+        if bool((truth == label).any())
     }
 
 
@@ -292,9 +292,9 @@ def _changes(name: str, pairs: Sequence[tuple[Measured, Measured]]) -> list[str]
         return float(np.mean([value for other, value in values.items() if other != name]))
 
     changes: dict[str, list[float]] = {
-        "floor": [without.floors[name] - base.floors[name] for without, base in pairs],
+        "floor": [without.floors.get(name, math.nan) - base.floors.get(name, math.nan) for without, base in pairs],
         "other floors": [others(without.floors) - others(base.floors) for without, base in pairs],
-        "recall": [without.recalls[name] - base.recalls[name] for without, base in pairs],
+        "recall": [without.recalls.get(name, math.nan) - base.recalls.get(name, math.nan) for without, base in pairs],
         "other recalls": [others(without.recalls) - others(base.recalls) for without, base in pairs],
         "linear": [without.scores["linear_top1"] - base.scores["linear_top1"] for without, base in pairs],
         "excess": [without.reach["excess"] - base.reach["excess"] for without, base in pairs],
