@@ -67,14 +67,12 @@ class HeldOutReach:
         if self.refused is not None:
             return f"not measured: {self.refused}"
         reach, chance, excess, half, most = map(self.summary, ("reach", "chance", "excess", "k50", "k90"))
-        least = ", ".join(f"{name} ({floor})" for name, floor in list(self.floors().items())[:LEAST]).replace(
-            "|", r"\|"
-        )
+        least = ", ".join(f"{name} ({floor})" for name, floor in list(self.floors().items())[:LEAST])
         return (
             f"{reach} (chance {chance.mean:.2f}), excess {excess}; half in {half.mean:.1f} directions, 90 % in"
-            f" {most.mean:.1f}; least reachable, with the share out of reach: {least.replace('|', '/')}; {self.draws[0].images:,} of"
+            f" {most.mean:.1f}; least reachable, with the share out of reach: {least}; {self.draws[0].images:,} of"
             f" {self.held_out:,} held-out images, {self.draws[0].features:,} features"
-        )
+        ).replace("|", r"\|")  # a cell of a table, whatever classes are called
 
 
 def held_out_reach(
