@@ -7,11 +7,13 @@
     python recipes/benchmark.py emission --run runs/digits --kind hard --rows 2000
     python recipes/benchmark.py reading --shards out/digits
     python recipes/benchmark.py tuning --run runs/digits --before runs/digits-inflate/generator --grid before-after.png
+    python recipes/benchmark.py label-reach --encoder.width 8 --steps 0 50 200 --withheld 0 3 8
+    python recipes/benchmark.py explore-exploit --data.source digits --noise 0 0.2 0.4
 
-headline saves and stops in time, and the same command goes on. headline and profile take the settings of
-recipes/joint.py as well, from recipes/configs/cifar10.yaml if no other --config is given; --preset smoke makes them
-small enough for two CPU cores. A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets the number
-of CPU threads.
+headline saves and stops in time, and the same command goes on; label-reach and explore-exploit keep what is finished.
+headline and profile take the settings of recipes/joint.py as well, from recipes/configs/cifar10.yaml if no other
+--config is given; --preset smoke makes them small enough for two CPU cores. A machine that does nothing else gives
+steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
 """
 
 import sys
@@ -23,7 +25,9 @@ from synthdata.errors import interruptible_imports, one_line_errors
 
 with interruptible_imports():
     from synthdata.benchmarks.emission_rates import EmissionRatesConfig, emission_table
+    from synthdata.benchmarks.explore_exploit import ExploreExploitConfig, explore_exploit_table
     from synthdata.benchmarks.headline import HeadlineConfig, run_headline
+    from synthdata.benchmarks.label_reach import LabelReachConfig, label_reach_table
     from synthdata.benchmarks.profiling import ProfileConfig, profile_table
     from synthdata.benchmarks.reading_rates import ReadingRatesConfig, reading_table
     from synthdata.benchmarks.throughput import ThroughputConfig, throughput_table
@@ -55,6 +59,12 @@ def joint_settings(arguments: Sequence[str]) -> list[str]:
     return read_over(settled, CONFIGS / "smoke.yaml") if told(arguments, "preset") == "smoke" else settled
 
 
+def contrast_settings(arguments: Sequence[str]) -> list[str]:
+    """The views that suit digits, unless other images or settings are given."""
+    others = told(arguments, "config") or told(arguments, "data.source") not in (None, "digits")
+    return [*([] if others else [f"--config={CONFIGS / 'contrast' / 'digits.yaml'}"]), *arguments]
+
+
 def printed(measure: Callable[[Any], str]) -> Callable[[Any], None]:
     return lambda config: print(measure(config))
 
@@ -67,6 +77,19 @@ VERBS: list[Verb] = [
     Verb("emission", "emission against the bare generator", EmissionRatesConfig, printed(emission_table)),
     Verb("reading", "images read from shards against plain webdataset", ReadingRatesConfig, printed(reading_table)),
     Verb("tuning", "a generator before and after tuning, on the same latents", TuningConfig, printed(tuning_table)),
+    Verb(
+        "label-reach",
+        "label reach beside the usual scores, over encoders",
+        LabelReachConfig,
+        printed(label_reach_table),
+        contrast_settings,
+    ),
+    Verb(
+        "explore-exploit",
+        "fine-tuning in two phases, with labels partly wrong",
+        ExploreExploitConfig,
+        printed(explore_exploit_table),
+    ),
 ]
 
 

@@ -8,6 +8,7 @@
 - scores are linear, k-NN, and 1 % and 10 % of the labels, mean ± standard deviation over seeds; gains are differences
   to real images alone in the same seed;
 - --mix adainf trains each dataset once more in AdaInf's mix, and real images alone with its weaker views;
+- label reach is in report.json; --tell_cards true also writes a sentence of it into the cards of the datasets;
 - with several --limits, accuracy against the number of real images, and how many the synthetic ones are worth;
 - Ctrl-C and SIGTERM save and stop; the same command goes on, and finished runs are kept, also when datasets, seeds or
   limits are added.
@@ -25,7 +26,9 @@ from synthdata.errors import interruptible_imports, one_line_errors
 with interruptible_imports():
     from synthdata.configuration import parse, told
     from synthdata.evaluation.comparison import as_json, as_markdown, save_plots
-    from synthdata.training.compare import CompareConfig, compare, heading
+    from synthdata.publishing.card import write_dataset_card
+    from synthdata.publishing.label_reach import keep_label_reach
+    from synthdata.training.compare import CompareConfig, compare, heading, local_datasets
     from synthdata.training.run_directory import write_aside, writing
 
 DIGITS = Path(__file__).parent / "configs" / "contrast" / "digits.yaml"
@@ -45,6 +48,10 @@ def main() -> None:
         plots = save_plots(comparison, folder)
     write_aside(folder / "report.json", json.dumps(circumstances | as_json(comparison), indent=2) + "\n")
     write_aside(folder / "report.md", report)
+    for way, dataset in local_datasets(config).items() if config.tell_cards else ():
+        if keep_label_reach(dataset, way, circumstances):
+            with writing(dataset):
+                write_dataset_card(dataset)
     print(report)
     for path in (folder / "report.md", folder / "report.json", *plots):
         print(path)

@@ -6,7 +6,10 @@
 
 - frozen features: linear probe, k-NN, and the linear probe with 1 % and 10 % of the labels, over several draws of them;
 - fine-tuning of all weights with 10 % of the labels (--fine_tuning.steps 0 leaves it out);
+  --fine_tuning.wrapper explore_exploit trains a widened last layer after it, until the labels are fitted;
 - alignment and uniformity of two random views;
+- label reach: the share of the labels' variance that a linear readout of the features can express on held-out images,
+  beside its chance level, and the classes that it reaches least;
 - transfer: linear probe and k-NN on other data, brought to the encoder's image size and channels.
 
 --output also writes evaluation.json and evaluation.md there. One process is enough; several compute the same.

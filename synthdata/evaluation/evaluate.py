@@ -12,7 +12,9 @@ from tqdm import tqdm
 from synthdata.data import DataConfig, RealData
 from synthdata.errors import MisuseError
 from synthdata.evaluation.alignment import alignment_and_uniformity
+from synthdata.evaluation.explore_exploit import check_images
 from synthdata.evaluation.finetune import FineTuningConfig, fine_tune
+from synthdata.evaluation.held_out_reach import HeldOutReach, held_out_reach
 from synthdata.evaluation.labelled import load_labelled, load_transfer
 from synthdata.evaluation.score import check_budgets, label_budgets, score_draws, score_name
 from synthdata.evaluation.summary import Summary, markdown_table
@@ -23,6 +25,8 @@ from synthdata.views import ViewConfig
 
 ALIGNMENT_IMAGES = 2000
 """Test images that alignment and uniformity are measured on; the latter compares all pairs of them."""
+
+_MEASURES = {"_training_loss": ": training loss, nats", "_rank_share": ": rank over images"}
 
 Values = dict[str, list[float]]
 Task = tuple[str, str, Callable[[], Values]]
@@ -37,12 +41,14 @@ class EvaluateConfig:
         encoder: a folder that holds an encoder, or OWNER/NAME on the Hub.
         data: labelled images; their size is the encoder's.
         transfer: other sources of labelled images, resized and converted to what the encoder takes.
-        seeds: repetitions of what is random: the labels drawn, fine-tuning, views.
+        seeds: repetitions of what is random: the labels drawn, fine-tuning, views, the images of label reach.
         limit: the most labelled images that the linear probe trains on.
         label_shares: shares of the training images whose labels the low-label probes see.
         fine_tuning_share: share of the training images whose labels fine-tuning sees.
         fine_tuning: how all weights are trained.
         views: augmentation that alignment and uniformity are measured with.
+        reach_images: held-out labelled images of one draw of label reach; ten for each feature if not given. Encoders
+            compare at equal numbers.
         output: folder for evaluation.json and evaluation.md; not written if not given.
     """
 
@@ -55,6 +61,7 @@ class EvaluateConfig:
     fine_tuning_share: UnitInterval = 0.1
     fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
     views: ViewConfig = field(default_factory=ViewConfig.simclr)
+    reach_images: PositiveInt | None = None
     output: PathText | None = None
 
 
@@ -63,11 +70,13 @@ class Evaluation:
     """The scores on one source, by name.
 
     Accuracies are top-1 in percent, on the test split; choices are made on the validation split, whose scores have the
-    prefix ``validation_``.
+    prefix ``validation_``. Of the two phases of ``explore_exploit`` there are also the training loss in nats, and the
+    rank of the widened features over the number of images. ``reach`` is None on transfer's images.
     """
 
     source: str
     scores: dict[str, Summary]
+    reach: HeldOutReach | None = None
 
 
 @dataclass(frozen=True)
@@ -102,9 +111,11 @@ def evaluate(subject: Subject, config: EvaluateConfig, accelerator: Accelerator)
     """The scores on ``config.data``, then those on each of ``config.transfer``. Several processes compute the same.
 
     Raises:
-        MisuseError: more labels are asked for than ``config.limit`` allows.
+        MisuseError: more labels are asked for than ``config.limit`` or ``config.fine_tuning.wrapper`` allows, or more
+            images for label reach than are held out.
     """
     encoder, device = subject.encoder, accelerator.device
+    reach = held_out_reach(encoder, subject.data, device, config.seeds, config.reach_images)
     tasks = list(_tasks(subject, config, accelerator))
     for source, other in subject.others.items():
         tasks.append((source, "transfer", partial(score_draws, encoder, other, device, config.limit)))
@@ -115,7 +126,11 @@ def evaluate(subject: Subject, config: EvaluateConfig, accelerator: Accelerator)
             for score, measured in measure().items():
                 values.setdefault(source, {}).setdefault(score, []).extend(measured)
     return [
-        Evaluation(source, {name: Summary.of(measured) for name, measured in scores.items()})
+        Evaluation(
+            source,
+            {name: Summary.of(measured) for name, measured in scores.items()},
+            reach if source == config.data.source else None,
+        )
         for source, scores in values.items()
     ]
 
@@ -127,6 +142,8 @@ def _tasks(subject: Subject, config: EvaluateConfig, accelerator: Accelerator) -
     check_budgets(budgets, config.limit, "limit")
     yield source, "probes", partial(score_draws, encoder, data, device, config.limit, budgets, draws=config.seeds)
     (tuned,) = label_budgets(data, [config.fine_tuning_share])
+    if config.fine_tuning.steps and config.fine_tuning.wrapper:
+        check_images(tuned)
     for seed in range(config.seeds if config.fine_tuning.steps else 0):
         yield source, "fine-tuning", partial(_fine_tuned, encoder, data, tuned, seed, config.fine_tuning, accelerator)
     for seed in range(config.seeds):
@@ -136,8 +153,10 @@ def _tasks(subject: Subject, config: EvaluateConfig, accelerator: Accelerator) -
 def _fine_tuned(
     encoder: Encoder, data: RealData, budget: int, seed: int, config: FineTuningConfig, accelerator: Accelerator
 ) -> Values:
-    accuracies = fine_tune(encoder, data, budget, seed, config, accelerator)
-    return {score_name(split, f"fine_tuned_{budget}_labels_top1"): [top1] for split, top1 in accuracies.items()}
+    way = f"{config.wrapper or 'fine_tuned'}_{budget}_labels"
+    scores = fine_tune(encoder, data, budget, seed, config, accelerator)
+    accuracies = {score_name(split, f"{way}_top1"): [scores.pop(split)] for split in ("validation", "test")}
+    return accuracies | {f"{way}_{name}": [value] for name, value in scores.items()}
 
 
 def _alignment(encoder: Encoder, data: RealData, views: ViewConfig, seed: int, device: torch.device) -> Values:
@@ -146,12 +165,15 @@ def _alignment(encoder: Encoder, data: RealData, views: ViewConfig, seed: int, d
 
 
 def as_json(evaluations: Sequence[Evaluation], encoder: str) -> dict[str, Any]:
-    """All scores by source and name, those on validation splits included."""
+    """All scores by source and name, those on validation splits included, and label reach by source."""
     return {
         "encoder": encoder,
         "scores": {
             evaluation.source: {name: summary.as_json() for name, summary in evaluation.scores.items()}
             for evaluation in evaluations
+        },
+        "label_reach": {
+            evaluation.source: evaluation.reach.as_json() for evaluation in evaluations if evaluation.reach is not None
         },
     }
 
@@ -159,20 +181,41 @@ def as_json(evaluations: Sequence[Evaluation], encoder: str) -> dict[str, Any]:
 def as_markdown(evaluations: Sequence[Evaluation], encoder: str) -> str:
     """One table of all scores on the test splits."""
     told = (
-        "Top-1 accuracies in percent on the test split; of alignment and uniformity, lower is better. Mean ± standard"
-        " deviation over the labels drawn, the fine-tunings or the views."
+        "Top-1 accuracies in percent on the test split; of alignment and uniformity, lower is better. Label reach: the"
+        " share of the labels' variance that a linear readout of the features can express, chance that of permuted"
+        " labels. Mean ± standard deviation over what is random: labels, fine-tunings, views, images."
     )
-    rows = [
-        [evaluation.source, _titled(name), str(summary)]
-        for evaluation in evaluations
-        for name, summary in evaluation.scores.items()
-        if not name.startswith("validation_")
-    ]
-    return f"# {encoder}\n\n{told}\n\n{markdown_table(['images', 'measure', 'score'], rows)}"
+    rows = []
+    for evaluation in evaluations:
+        shown = {name: each for name, each in evaluation.scores.items() if not name.startswith("validation_")}
+        rows += [[evaluation.source, _titled(name), str(summary)] for name, summary in shown.items()]
+        if evaluation.reach is not None:
+            rows.append([evaluation.source, "label reach", str(evaluation.reach)])
+    table = markdown_table(["images", "measure", "score"], rows)
+    return "\n\n".join([f"# {encoder}", told, table + _guarantee(evaluations)])
+
+
+def _guarantee(evaluations: Sequence[Evaluation]) -> str:
+    """A paragraph on whether the two phases can fit the labels; empty without them."""
+    shares = [summary for each in evaluations for name, summary in each.scores.items() if name.endswith("_rank_share")]
+    if not shares:
+        return ""
+    values = [value for summary in shares for value in summary.values]
+    full = sum(value == 1 for value in values)
+    if full == len(values):
+        told = "The widened features have full rank: enough steps bring the training loss as near to 0 as one likes."
+    else:
+        told = (
+            f"The widened features have full rank in {full} of {len(values)} fine-tunings. In the others the training"
+            " loss may have a floor above 0: images are alike to the encoder, or its features are saturated."
+        )
+    return f"\n{told} A training loss near 0 is not a better classifier, least of all where labels are wrong.\n"
 
 
 def _titled(name: str) -> str:
     """``linear_12_labels_top1`` as it is told in a table: linear, 12 labels."""
-    kind, _, labels = name.removesuffix("_top1").removesuffix("_labels").rpartition("_")
+    way, _, measure = name.removesuffix("_top1").partition("_labels")
+    kind, _, labels = way.rpartition("_")
     title = f"{kind}, {int(labels):,} labels" if labels.isdecimal() else name.removesuffix("_top1")
-    return title.replace("knn", "k-NN").replace("fine_tuned", "fine-tuned").replace("_", " ")
+    title = title.replace("explore_exploit", "explore-exploit").replace("knn", "k-NN")
+    return title.replace("fine_tuned", "fine-tuned").replace("_", " ") + _MEASURES.get(measure, "")

@@ -11,6 +11,7 @@ from synthdata.emission.checks import check_known
 from synthdata.emission.files import disk_errors
 from synthdata.emission.manifest import CARD, MANIFEST, read_manifest
 from synthdata.formats import inside
+from synthdata.publishing.label_reach import label_reach_sentence
 from synthdata.publishing.rendering import render
 from synthdata.publishing.sources import describe_source
 
@@ -78,6 +79,7 @@ def write_dataset_card(folder: Path) -> None:
         made_with=manifest["made_with"],
         run=manifest["run"],
         training=manifest.get("training", {}),
+        label_reach=label_reach_sentence(folder, manifest),
     )
     aside = folder / ".README.md.partial"
     aside.unlink(missing_ok=True)  # never through a link that somebody put there

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from synthdata.data import DataConfig, PairsConfig, RealData, load_images, load_pairs
 from synthdata.errors import Interrupted, MisuseError
+from synthdata.evaluation.compared_reach import compared_reach
 from synthdata.evaluation.comparison import BASELINE, Comparison, Trained
 from synthdata.evaluation.labelled import check_labels
 from synthdata.evaluation.score import check_budgets, label_budgets, score_name
@@ -41,6 +42,7 @@ class CompareConfig(ContrastSettings):
         mix: "adainf" trains each dataset once more, mixed with the real images as AdaInf does, and once on real images
             alone with the weaker views of that mix, which tells what the views change from what the images do.
         synthetic_only: also train on each dataset without real images.
+        tell_cards: write label reach, where it could be measured, into the cards of those datasets that are folders.
         output: folder of the runs, the report and the plots. Finished runs in it are kept.
     """
 
@@ -50,6 +52,7 @@ class CompareConfig(ContrastSettings):
     limits: list[PositiveInt] = field(default_factory=list)
     mix: Literal["adainf"] | None = None
     synthetic_only: bool = False
+    tell_cards: bool = False
     output: PathText = "out/compare"
 
 
@@ -118,7 +121,8 @@ def compare(config: CompareConfig) -> tuple[Comparison, dict[str, Any]] | None:
         Trained(job.way.name, job.images, job.seed, {measure: report[measure] for measure in measures})
         for job, report in zip(jobs, reports, strict=True)
     ]
-    return Comparison(runs, measures), _circumstances(config, reports[-1])
+    reach = _label_reach(config, jobs, data, accelerator.device)
+    return Comparison(runs, measures), _circumstances(config, reports[-1]) | {"label_reach": reach}
 
 
 def plan_jobs(config: CompareConfig, images: int) -> Iterator[Job]:
@@ -145,6 +149,15 @@ def ways_of(config: CompareConfig) -> list[Way]:
         if config.synthetic_only:
             ways.append(Way(f"{name} alone", shards, real=False))
     return ways
+
+
+def local_datasets(config: CompareConfig) -> dict[str, Path]:
+    """The datasets that are folders, by the way of training on them beside real images."""
+    return {
+        way.name: Path(way.shards).expanduser()
+        for way in ways_of(config)
+        if way.shards and way.real and way.mix == "ratio" and Path(way.shards).expanduser().is_dir()
+    }
 
 
 def _names(shards: Sequence[str]) -> list[str]:
@@ -229,6 +242,16 @@ def _train(run: ContrastConfig, data: RealData, job: Job, progress: tqdm) -> dic
     if report:
         shutil.rmtree(RunDirectory(Path(run.output_dir)).checkpoints, ignore_errors=True)
     return report
+
+
+def _label_reach(config: CompareConfig, jobs: Sequence[Job], data: RealData, device: torch.device) -> dict[str, Any]:
+    """That of the encoders trained on most real images, and on none."""
+    encoders: dict[str, list[Path]] = {}
+    for job in jobs:
+        if job.images in (0, max(config.limits, default=len(data.train))):
+            run = RunDirectory(Path(config.output) / "runs" / job.folder)
+            encoders.setdefault(job.way.name, []).append(run.encoder)
+    return compared_reach(encoders, data, device, config.evaluation.test)
 
 
 def _measures(budgets: list[int], split: str) -> dict[str, str]:

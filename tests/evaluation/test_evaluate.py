@@ -74,8 +74,8 @@ def test_the_table_has_a_row_for_every_score_on_test_images(
     config: EvaluateConfig, evaluations: list[Evaluation]
 ) -> None:
     rows = [line.split(" | ") for line in as_markdown(evaluations, config.encoder).splitlines() if line[:1] == "|"][2:]
-    assert len(rows) == 9 + 2
-    assert [row[0] for row in rows] == ["| digits"] * 9 + [f"| {config.transfer[0]}"] * 2
+    assert len(rows) == 10 + 2
+    assert [row[0] for row in rows] == ["| digits"] * 10 + [f"| {config.transfer[0]}"] * 2
     names = ["linear", "k-NN", "linear, 12 labels", "linear, 120 labels", "fine-tuned, 120 labels", "alignment"]
     assert [row[1] for row in rows][:6] == names
     assert ["±" in row[2] for row in rows][:6] == [False, False, True, True, True, True]
@@ -88,9 +88,34 @@ def test_json_has_every_value(config: EvaluateConfig, evaluations: list[Evaluati
     assert score["std"] == pytest.approx(np.std(score["values"], ddof=1), abs=1e-3)
 
 
+def test_label_reach_is_told_in_the_table_and_in_json(config: EvaluateConfig, evaluations: list[Evaluation]) -> None:
+    reach = as_json(evaluations, config.encoder)["label_reach"]
+    assert reach.keys() == {"digits"}
+    assert (reach["digits"]["images"], reach["digits"]["features"]) == (160, 16)
+    assert len(reach["digits"]["excess"]["values"]) == 2
+    (row,) = [line for line in as_markdown(evaluations, config.encoder).splitlines() if "| label reach |" in line]
+    assert f"{reach['digits']['reach']['mean']:.2f} ± " in row
+    assert "160 of 600 held-out images, 16 features" in row
+
+
+def test_two_phases_of_fine_tuning_have_rows_of_their_own_and_say_whether_the_guarantee_holds(
+    config: EvaluateConfig,
+) -> None:
+    accelerator, tuning = Accelerator(cpu=True), FineTuningConfig(steps=2, wrapper="explore_exploit", exploit_steps=5)
+    changed = replace(config, fine_tuning=tuning, transfer=[], label_shares=[])
+    evaluations = evaluate(open_subject(changed, accelerator.device), changed, accelerator)
+    names = {"explore_exploit_120_labels_top1", "explore_exploit_120_labels_training_loss"}
+    assert evaluations[0].scores.keys() >= names | {"validation_explore_exploit_120_labels_top1"}
+    table = as_markdown(evaluations, changed.encoder)
+    assert "| digits | explore-exploit, 120 labels: training loss, nats | " in table
+    assert "| digits | explore-exploit, 120 labels: rank over images | 1.00 ± 0.00 |" in table
+    assert "have full rank: enough steps" in table
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ({"reach_images": 601}, "reach_images asks for 601 held-out labelled images of 600"),
         ({"limit": 100}, "limit is 100, and a low-label probe needs 120 labels"),
         ({"transfer": ["digits"]}, "transfer names digits, which is data.source"),
         ({"data": DataConfig("digits")}, "3 channel"),

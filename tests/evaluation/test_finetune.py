@@ -3,7 +3,7 @@ import torch
 from accelerate import Accelerator
 
 from synthdata.data import DataConfig, RealData, load_images
-from synthdata.errors import FailureError
+from synthdata.errors import FailureError, MisuseError
 from synthdata.evaluation.finetune import FineTuningConfig, fine_tune
 from synthdata.models import Encoder
 
@@ -54,3 +54,26 @@ def test_a_learning_rate_that_leads_to_infinity_is_told_with_its_step(
     config = FineTuningConfig(steps=10, learning_rate=1e30)
     with pytest.raises(FailureError, match=r"the loss is not finite: it became \S+ at step \d of fine-tuning; lower"):
         fine_tune(encoder, digits, 10, 0, config, accelerator)
+
+
+def test_the_wrapper_goes_on_from_a_part_of_the_steps_until_the_labels_are_fitted(
+    encoder: Encoder, digits: RealData, accelerator: Accelerator
+) -> None:
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    config = FineTuningConfig(steps=60, learning_rate=5e-3, wrapper="explore_exploit", exploit_steps=300)
+    scores = fine_tune(encoder, digits, 100, seed=0, config=config, accelerator=accelerator)
+    assert scores.keys() == {"validation", "test", "training_loss", "rank_share"}
+    assert min(scores["validation"], scores["test"]) > 40
+    assert scores["rank_share"] == 1
+    assert scores["training_loss"] < 0.1
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+
+
+def test_the_wrapper_works_with_the_least_exploration_and_tells_what_it_cannot_hold(
+    encoder: Encoder, digits: RealData, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthdata.evaluation.explore_exploit.MOST_IMAGES", 20)
+    config = FineTuningConfig(steps=2, wrapper="explore_exploit", explore=0.0, exploit_steps=1)
+    assert fine_tune(encoder, digits, 10, 0, config, accelerator)["training_loss"] > 0
+    with pytest.raises(MisuseError, match="at most 20 labels, not 21: lower fine_tuning_share"):
+        fine_tune(encoder, digits, 21, 0, config, accelerator)

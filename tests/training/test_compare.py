@@ -122,7 +122,7 @@ def test_the_recipe_leaves_tables_and_plots(
 ) -> None:
     output = Path(finished[0].output)
     recipe = REPOSITORY / "recipes" / "compare.py"
-    given = flags(shards, output, limits="[40,80]", synthetic_only=True)
+    given = flags(shards, output, limits="[40,80]", synthetic_only=True, tell_cards=True)
     monkeypatch.setattr("sys.argv", [str(recipe), *given])
     runpy.run_path(str(recipe), run_name="__main__")
     shown = capsys.readouterr().out
@@ -136,6 +136,11 @@ def test_the_recipe_leaves_tables_and_plots(
         "comparison.png",
         *(f"efficiency-{measure.removesuffix('_top1')}.png" for measure in MEASURES),
     }
+    reach = content["label_reach"]
+    assert (reach["images"], reach["held_out_images"], reach["features"]) == (160, 600, 16)
+    assert reach["ways"].keys() == {"real", "real + synthetic", "synthetic alone"}
+    card = (shards / "README.md").read_text()
+    assert f"expresses {100 * reach['ways']['real + synthetic']['reach']['mean']:.1f} % of the variance" in card
 
 
 def test_finished_runs_leave_no_checkpoints(finished: tuple[CompareConfig, Comparison]) -> None:
