@@ -12,6 +12,7 @@ from synthdata.models.gan import GAN, GANConfig, GANPipeline
 from synthdata.models.generator import Generator, GeneratorKind, Member
 from synthdata.models.loading import load_generator
 from synthdata.models.residual import Discriminator, ResidualGenerator
+from synthdata.models.slimming import cut_by_norm, cut_out, largest, slim_widths
 
 __all__ = [
     "GAN",
@@ -26,6 +27,10 @@ __all__ = [
     "GeneratorKind",
     "Member",
     "ResidualGenerator",
+    "cut_by_norm",
+    "cut_out",
+    "largest",
     "load_generator",
+    "slim_widths",
     "synchronise_batch_norm",
 ]

@@ -42,8 +42,10 @@ class RunConfig(Protocol):
     output_dir: str
     resume: bool
     tracker: Any
-    train: TrainConfig
     checkpoint: CheckpointConfig
+
+    @property
+    def train(self) -> TrainConfig: ...
 
 
 def start_accelerator(config: RunConfig) -> Accelerator:
