@@ -1,10 +1,10 @@
 """Slim encoders: the channels of a trained or training one that weigh most, as an encoder of their own."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthdata.models.channels import Channels
 from synthdata.models.encoder import Encoder
@@ -59,3 +59,20 @@ def cut_by_norm(encoder: Encoder, ratio: float) -> Encoder:
     channels = encoder.tied_channels()
     norms = channels.norms(encoder.state_dict())
     return cut_out(encoder, largest(norms, slim_widths(channels, ratio)))
+
+
+@torch.no_grad()
+def estimate_statistics(encoder: Encoder, batches: Iterable[Tensor]) -> None:
+    """Set the batch statistics of ``encoder`` to the means over ``batches`` of images in [−1, 1], in place."""
+    norms = [module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    training = encoder.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a mean over all batches rather than a moving one
+    encoder.train()
+    for images in batches:
+        encoder(images)
+    encoder.train(training)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
