@@ -3,12 +3,13 @@
     accelerate launch recipes/benchmark.py headline --data.source torchvision:CIFAR10 --budget_minutes 9
     accelerate launch recipes/benchmark.py profile --config recipes/configs/cifar10.yaml
     accelerate launch recipes/benchmark.py throughput --peer lightly
+    accelerate launch recipes/benchmark.py slimming --config recipes/configs/slimming-digits.yaml
     python recipes/benchmark.py views --batch 256 --image_size 32
     python recipes/benchmark.py emission --run runs/digits --kind hard --rows 2000
     python recipes/benchmark.py reading --shards out/digits
     python recipes/benchmark.py tuning --run runs/digits --before runs/digits-inflate/generator --grid before-after.png
 
-headline saves and stops in time, and the same command goes on. headline and profile take the settings of
+headline saves and stops in time, slimming on Ctrl-C, and the same command goes on. headline and profile take the settings of
 recipes/joint.py as well, from recipes/configs/cifar10.yaml if no other --config is given; --preset smoke makes them
 small enough for two CPU cores. A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets the number
 of CPU threads.
@@ -26,6 +27,7 @@ with interruptible_imports():
     from synthdata.benchmarks.headline import HeadlineConfig, run_headline
     from synthdata.benchmarks.profiling import ProfileConfig, profile_table
     from synthdata.benchmarks.reading_rates import ReadingRatesConfig, reading_table
+    from synthdata.benchmarks.slimming import SlimmingBenchmarkConfig, run_slimming
     from synthdata.benchmarks.throughput import ThroughputConfig, throughput_table
     from synthdata.benchmarks.tuning import TuningConfig, tuning_table
     from synthdata.benchmarks.view_rates import ViewRatesConfig, view_table
@@ -63,6 +65,7 @@ VERBS: list[Verb] = [
     Verb("headline", "all arms at equal encoder steps, in slices of time", HeadlineConfig, headline, joint_settings),
     Verb("profile", "where the time of a joint step goes", ProfileConfig, printed(profile_table), joint_settings),
     Verb("throughput", "contrastive training against lightly's", ThroughputConfig, printed(throughput_table)),
+    Verb("slimming", "small encoders, trained or cut in eight ways", SlimmingBenchmarkConfig, printed(run_slimming)),
     Verb("views", "random views against kornia's and torchvision's", ViewRatesConfig, printed(view_table)),
     Verb("emission", "emission against the bare generator", EmissionRatesConfig, printed(emission_table)),
     Verb("reading", "images read from shards against plain webdataset", ReadingRatesConfig, printed(reading_table)),

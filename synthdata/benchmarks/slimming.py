@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from synthdata.benchmarks.slimming_table import as_markdown, save_plot
 from synthdata.data import DataConfig, Images, RealData, load_images, to_float
 from synthdata.errors import MisuseError
 from synthdata.evaluation import score_encoder
@@ -26,7 +27,7 @@ from synthdata.training import train_contrast
 from synthdata.training.contrast import build_contrast
 from synthdata.training.contrast_config import ContrastConfig, ContrastSettings
 from synthdata.training.execution import start_accelerator
-from synthdata.training.run_directory import RunDirectory, write_aside
+from synthdata.training.run_directory import RunDirectory, write_aside, writing
 
 SlimmingArm = Literal[
     "target", "target_equal_operations", "host", "cut", "sacl", "sacl_xd", "sacl_xd_log", "sacl_xd_random"
@@ -120,6 +121,21 @@ def run_slimming_job(config: SlimmingBenchmarkConfig, job: SlimmingJob, data: Re
     path.parent.mkdir(parents=True, exist_ok=True)
     write_aside(path, json.dumps(result, indent=2) + "\n")
     return result
+
+
+def run_slimming(config: SlimmingBenchmarkConfig) -> str:
+    """Make the trainings that ``config.output`` lacks; returns the table, which is there as table.md, with table.png.
+
+    Raises: as ``run_slimming_job``.
+    """
+    data = load_slimming_data(config)
+    results = [run_slimming_job(config, job, data) for job in slimming_jobs(config)]
+    folder = Path(config.output)
+    text = as_markdown(results)
+    write_aside(folder / "table.md", text)
+    with writing(folder / "table.png"):
+        save_plot([(config.data.source, results)], folder / "table.png")
+    return text
 
 
 def load_slimming_data(config: SlimmingBenchmarkConfig) -> RealData:

@@ -59,7 +59,8 @@ def write_model_card(run: Path) -> None:
         tags=["contrastive-learning", "self-supervised-learning"],
         datasets=_datasets(facts),
     )
-    learned = {"method": _METHODS[report.get("method", "simclr")], "images": _images(facts)}
+    objective = "sacl_xd" if config["train"].get("objective") == "sacl_xd" else "simclr"
+    learned = {"method": _METHODS[report.get("method", objective)], "images": _images(facts)}
     scores = _scores(report, config)
     _write(run / "encoder", render("encoder.md", header, encoder=encoder, scores=scores, **learned, **facts))
     if (run / "generator" / "model_index.json").is_file():
