@@ -126,9 +126,16 @@ def run_slimming_job(config: SlimmingBenchmarkConfig, job: SlimmingJob, data: Re
 def run_slimming(config: SlimmingBenchmarkConfig) -> str:
     """Make the trainings that ``config.output`` lacks; returns the table, which is there as table.md, with table.png.
 
-    Raises: as ``run_slimming_job``.
+    Raises:
+        MisuseError: there are several processes, the images do not fit, or the folder holds runs with other settings.
+        FailureError: a training diverges, or the disk fails.
+        Interrupted: after SIGTERM or Ctrl-C; the same command goes on.
     """
+    settings = _run_config(config, SlimmingJob("host", config.seed), config.train.steps)
+    if start_accelerator(settings).num_processes > 1:
+        raise MisuseError("small encoders are measured on one process: start it without others")
     data = load_slimming_data(config)
+    RunDirectory(Path(config.output)).open(replace(settings, seed=0), resume=True)
     results = [run_slimming_job(config, job, data) for job in slimming_jobs(config)]
     folder = Path(config.output)
     text = as_markdown(results)

@@ -77,6 +77,9 @@ def build_training(config: JointConfig, data: RealData, accelerator: Accelerator
     synchronise_batch_norm(training.method, device)
     if config.train.compile:
         compile_networks(encoder, generator, device)
+        for network in training.method.encoders().values():
+            if network is not encoder:
+                compile_networks(network, None, device)
     return training
 
 

@@ -79,6 +79,11 @@ def test_finished_trainings_are_kept(measured: tuple[Path, str, dict[str, Any]])
     assert {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*")} == before
 
 
+def test_runs_with_other_settings_are_not_mixed_in(measured: tuple[Path, str, dict[str, Any]]) -> None:
+    with pytest.raises(MisuseError, match=r"holds a run with train\.steps 4, not 5"):
+        run_slimming(config_of(measured[0], train__steps=5))
+
+
 def test_a_backbone_of_fixed_width_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MisuseError, match="resnet18, whose width is fixed"):
         load_slimming_data(config_of(tmp_path, encoder__backbone="resnet18"))
