@@ -9,15 +9,18 @@ from torch import Tensor, nn
 from synthdata.models.channels import Channels
 from synthdata.models.encoder import Encoder
 
-FEWEST = 4
-"""A layer with fewer channels passes too little on; smaller layers, and the heads of a transformer, keep at least 1."""
+FEWEST = 8
+"""A layer with fewer channels passes too little on."""
 
 
 def slim_widths(channels: Channels, ratio: float) -> dict[str, int]:
-    """Channels that each group keeps: the share ``ratio``, rounded down, and no fewer than ``FEWEST`` of a layer."""
+    """Channels that each group keeps: the share ``ratio``, rounded down, and at least 1.
+
+    Groups of 16 or more keep at least ``FEWEST``; smaller ones are heads of a transformer, or were narrow before.
+    """
     # a product such as 0.29 · 100 may come out just below the whole number that it is
     return {
-        group: max(math.floor(ratio * size + 1e-9), FEWEST if size > FEWEST else 1)
+        group: max(math.floor(ratio * size + 1e-9), FEWEST if size >= 2 * FEWEST else 1)
         for group, size in channels.sizes.items()
     }
 
