@@ -9,10 +9,10 @@
     python recipes/benchmark.py reading --shards out/digits
     python recipes/benchmark.py tuning --run runs/digits --before runs/digits-inflate/generator --grid before-after.png
 
-headline saves and stops in time, slimming on Ctrl-C, and the same command goes on. headline and profile take the settings of
-recipes/joint.py as well, from recipes/configs/cifar10.yaml if no other --config is given; --preset smoke makes them
-small enough for two CPU cores. A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets the number
-of CPU threads.
+headline saves and stops in time, slimming on Ctrl-C, and the same command goes on. headline and profile take the
+settings of recipes/joint.py as well, from recipes/configs/cifar10.yaml if no other --config is given; --preset smoke
+makes them small enough for two CPU cores. A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets
+the number of CPU threads.
 """
 
 import sys
