@@ -29,12 +29,12 @@ class SlimConfig:
 
 def slim(config: SlimConfig) -> None:
     """Cut, save, and tell."""
-    from synthdata.models import Encoder, cost_of, cut_by_norm, images_per_second
-    from synthdata.training.run_directory import RunDirectory
-
     output = Path(config.output)
     if output.exists():
         raise MisuseError(f"{output} exists already: remove it, or name another --output")
+    from synthdata.models import Encoder, cost_of, cut_by_norm, images_per_second
+    from synthdata.training.run_directory import RunDirectory
+
     encoder = Encoder.from_pretrained(config.folder)
     cut = cut_by_norm(encoder, config.ratio)
     RunDirectory(output.parent).replace_folder(output, cut.save_pretrained)
