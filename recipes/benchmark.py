@@ -3,6 +3,7 @@
     accelerate launch recipes/benchmark.py headline --data.source torchvision:CIFAR10 --budget_minutes 9
     accelerate launch recipes/benchmark.py profile --config recipes/configs/cifar10.yaml
     accelerate launch recipes/benchmark.py throughput --peer lightly
+    accelerate launch recipes/benchmark.py slimming --config recipes/configs/slimming-digits.yaml
     python recipes/benchmark.py views --batch 256 --image_size 32
     python recipes/benchmark.py emission --run runs/digits --kind hard --rows 2000
     python recipes/benchmark.py reading --shards out/digits
@@ -10,10 +11,10 @@
     python recipes/benchmark.py label-reach --encoder.width 8 --steps 0 50 200 --withheld 0 3 8
     python recipes/benchmark.py explore-exploit --data.source digits --noise 0 0.2 0.4
 
-headline saves and stops in time, and the same command goes on; label-reach and explore-exploit keep what is finished.
-headline and profile take the settings of recipes/joint.py as well, from recipes/configs/cifar10.yaml if no other
---config is given; --preset smoke makes them small enough for two CPU cores. A machine that does nothing else gives
-steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
+headline saves and stops in time, slimming on Ctrl-C, and the same command goes on; label-reach and explore-exploit keep
+what is finished. headline and profile take the settings of recipes/joint.py as well, from recipes/configs/cifar10.yaml
+if no other --config is given; --preset smoke makes them small enough for two CPU cores. A machine that does nothing else
+gives steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
 """
 
 import sys
@@ -30,6 +31,7 @@ with interruptible_imports():
     from synthdata.benchmarks.label_reach import LabelReachConfig, label_reach_table
     from synthdata.benchmarks.profiling import ProfileConfig, profile_table
     from synthdata.benchmarks.reading_rates import ReadingRatesConfig, reading_table
+    from synthdata.benchmarks.slimming import SlimmingBenchmarkConfig, run_slimming
     from synthdata.benchmarks.throughput import ThroughputConfig, throughput_table
     from synthdata.benchmarks.tuning import TuningConfig, tuning_table
     from synthdata.benchmarks.view_rates import ViewRatesConfig, view_table
@@ -73,6 +75,7 @@ VERBS: list[Verb] = [
     Verb("headline", "all arms at equal encoder steps, in slices of time", HeadlineConfig, headline, joint_settings),
     Verb("profile", "where the time of a joint step goes", ProfileConfig, printed(profile_table), joint_settings),
     Verb("throughput", "contrastive training against lightly's", ThroughputConfig, printed(throughput_table)),
+    Verb("slimming", "small encoders, trained or cut in eight ways", SlimmingBenchmarkConfig, printed(run_slimming)),
     Verb("views", "random views against kornia's and torchvision's", ViewRatesConfig, printed(view_table)),
     Verb("emission", "emission against the bare generator", EmissionRatesConfig, printed(emission_table)),
     Verb("reading", "images read from shards against plain webdataset", ReadingRatesConfig, printed(reading_table)),

@@ -1,11 +1,12 @@
-"""Train an encoder on an emitted dataset, alone or beside real images, by any of nine contrastive methods.
+"""Train an encoder on an emitted dataset, alone or beside real images, by any of ten contrastive methods.
 
     accelerate launch recipes/contrast.py --shards out/digits --data.source digits --method simclr --output_dir runs/x
     accelerate launch recipes/contrast.py --shards OWNER/NAME --method byol --output_dir runs/y      # synthetic only
     accelerate launch recipes/contrast.py --shards out/digits --data.source digits --mix adainf --output_dir runs/z
 
-Methods: simclr, mocov2, mocov3, byol, simsiam, barlowtwins, vicreg, debiased, hard_negative. The losses of byol,
-simsiam, barlowtwins and vicreg are lightly's: pip install 'synthdata[contrast]'.
+Methods: simclr, mocov2, mocov3, byol, simsiam, barlowtwins, vicreg, debiased, hard_negative, sacl_xd. The losses of
+byol, simsiam, barlowtwins and vicreg are lightly's: pip install 'synthdata[contrast]'. sacl_xd trains a slim encoder
+within a wider one: encoder/ is then the slim one, and host/ the other.
 
 What it does:
 

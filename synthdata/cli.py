@@ -11,6 +11,7 @@ with interruptible_imports():
     from synthdata.verbs.finish import FinishConfig, finish
     from synthdata.verbs.push import PushConfig, PushModelConfig, push, push_model
     from synthdata.verbs.quickstart import QuickstartConfig, quickstart
+    from synthdata.verbs.slim import SlimConfig, slim
     from synthdata.verbs.verify import VerifyConfig, verify
 
 DESCRIPTION = """\
@@ -31,6 +32,7 @@ VERBS: list[Verb] = [
     Verb("finish", "write the manifest of a dataset that several workers emitted", FinishConfig, finish),
     Verb("push", "push a dataset folder to the Hub", PushConfig, push),
     Verb("push-model", "push an encoder or a generator to the Hub", PushModelConfig, push_model),
+    Verb("slim", "cut a smaller encoder out of a trained one", SlimConfig, slim),
 ]
 
 

@@ -9,6 +9,8 @@ import pytest
 from hub.samples import write_webdataset
 
 import synthdata
+from synthdata.cli import main
+from synthdata.models import Encoder, cost_of
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -43,6 +45,7 @@ def test_help_names_every_verb_and_an_example_of_its_use() -> None:
         ("finish", ("DIR", "--workers", "manifest.json")),
         ("push", ("OWNER/NAME", "--private", "--revision", "HF_TOKEN", "interrupted")),
         ("push-model", ("OWNER/NAME", "--private", "--revision", "safetensors", "pickles")),
+        ("slim", ("DIR", "--ratio", "--output", "L1", "sacl_xd")),
     ],
 )
 def test_help_of_a_verb_says_what_it_does_and_needs(verb: str, words: tuple[str, ...]) -> None:
@@ -101,3 +104,36 @@ def test_a_path_that_no_folder_can_have_is_told_in_one_line(verb: str, path: str
     assert ended.returncode == 2
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_slim_cuts_a_smaller_encoder_out_and_says_what_both_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = Encoder("resnet8", image_size=8, channels=1, width=16)
+    encoder.save_pretrained(tmp_path / "host")
+    with pytest.raises(SystemExit) as ended:
+        main(["slim", str(tmp_path / "host"), "--ratio", "0.5", "--output", str(tmp_path / "cut")])
+    assert ended.value.code == 0
+    shown, slim = capsys.readouterr().out, Encoder.from_pretrained(tmp_path / "cut")
+    for each in (encoder, slim):
+        assert f"{cost_of(each).parameters:,}" in shown
+        assert f"{cost_of(each).operations:,}" in shown
+    assert cost_of(slim) == cost_of(Encoder("resnet8", 8, 1, width=8))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ratio", "0"], "ratio is 0.0: it must be more than 0"),
+        (["--output", "."], ". exists already: remove it, or name another --output"),
+        ([], "absent/encoder is neither a folder nor a repository"),
+    ],
+)
+def test_slim_refuses_in_one_line(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["slim", "runs/absent/encoder", "--output", str(tmp_path / "cut"), *arguments])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "cut").exists()

@@ -6,12 +6,14 @@ emission, evaluation and benchmarks call it; it never imports what trains, and r
 """
 
 from synthdata.models.batch_norm import synchronise_batch_norm
+from synthdata.models.cost import cost_of, images_per_second
 from synthdata.models.diffusion import Diffusion, DiffusionConfig
 from synthdata.models.encoder import Encoder, EncoderConfig
 from synthdata.models.gan import GAN, GANConfig, GANPipeline
 from synthdata.models.generator import Generator, GeneratorKind, Member
 from synthdata.models.loading import load_generator
 from synthdata.models.residual import Discriminator, ResidualGenerator
+from synthdata.models.slimming import cut_by_norm, cut_out, estimate_statistics, largest, slim_widths
 
 __all__ = [
     "GAN",
@@ -26,6 +28,13 @@ __all__ = [
     "GeneratorKind",
     "Member",
     "ResidualGenerator",
+    "cost_of",
+    "cut_by_norm",
+    "cut_out",
+    "estimate_statistics",
+    "images_per_second",
+    "largest",
     "load_generator",
+    "slim_widths",
     "synchronise_batch_norm",
 ]

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -16,11 +17,21 @@ from torch import Tensor, nn
 
 from synthdata.errors import FailureError, MisuseError, shortened
 from synthdata.formats import EncoderSettings
+from synthdata.models.channels import Axis, Channels, channels_of, keep_first
 from synthdata.models.resnet import SmallResNet
 from synthdata.ranges import PositiveInt
 from synthdata.reading import read_json
 
-Backbone = Literal["resnet8", "resnet14", "resnet18", "resnet50", "mobilenet_v3_small", "vit_tiny"]
+Backbone = Literal[
+    "resnet8",
+    "resnet14",
+    "resnet18",
+    "resnet50",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "vit_tiny",
+]
 
 # Up to this size the ImageNet stem (7×7, stride 2, max-pool) would leave too few positions to learn from.
 SMALL_IMAGE = 64
@@ -53,7 +64,9 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
         backbone: one of ``Backbone``.
         image_size: height and width of the images, in pixels.
         channels: 1 (greyscale) or 3 (RGB).
-        width: see ``EncoderConfig``, as the remaining arguments.
+        width: see ``EncoderConfig``, as the two that follow.
+        widths: of an encoder that was cut out of a wider one: channels that are left, by group of tied channels, as
+            ``channels`` names them; all of them if not given.
 
     Example:
         >>> encoder = Encoder("resnet8", image_size=16, channels=1)
@@ -69,11 +82,23 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
         width: int = EncoderConfig.width,
         hidden_dim: int = EncoderConfig.hidden_dim,
         projection_dim: int = EncoderConfig.projection_dim,
+        widths: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
+        self.settings: dict[str, Any] = {
+            "backbone": backbone,
+            "image_size": image_size,
+            "channels": channels,
+            "width": width,
+            "hidden_dim": hidden_dim,
+            "projection_dim": projection_dim,
+        }
+        """The arguments, without ``widths``."""
         self.image_size = image_size
         self.channels = channels
         self.backbone, self.feature_dim = _build_backbone(backbone, image_size, channels, width)
+        if widths is not None:
+            self.feature_dim = _narrow(self.backbone, widths, self.feature_dim)
         self.projection_head = nn.Sequential(
             nn.Linear(self.feature_dim, hidden_dim, bias=False),
             nn.BatchNorm1d(hidden_dim),
@@ -86,9 +111,21 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
         # Convolutions, on the CPU and in reduced precision on a GPU, are faster with the channels innermost.
         return self.backbone(images.contiguous(memory_format=torch.channels_last))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The embedding that the contrastive loss sees: images (N, C, H, W) in [−1, 1] to unit-norm (N, P)."""
-        return F.normalize(self.projection_head(self.features(images)), dim=1)
+    def forward(self, images: Tensor, normalise: bool = True) -> Tensor:
+        """The embedding that the contrastive loss sees: images (N, C, H, W) in [−1, 1] to (N, P), of unit norm."""
+        projections = self.projection_head(self.features(images))
+        return F.normalize(projections, dim=1) if normalise else projections
+
+    def tied_channels(self) -> Channels:
+        """The groups of channels that can only be removed together, and the tensors that run along them.
+
+        Raises:
+            MisuseError: the backbone has layers of which it is not known how they pass channels on.
+        """
+        channels = channels_of(self.backbone).prefixed("backbone")
+        if channels.output is not None:
+            channels.axes["projection_head.0.weight"] = [Axis(1, channels.output)]
+        return channels
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
@@ -148,13 +185,15 @@ def _build_backbone(name: str, image_size: int, channels: int, width: int) -> tu
         features = resnet.fc.in_features
         resnet.fc = nn.Identity()
         return resnet, features
-    if name == "mobilenet_v3_small":
-        mobilenet = torchvision.models.mobilenet_v3_small(weights=None)
-        stride = 1 if image_size <= SMALL_IMAGE else 2
-        mobilenet.features[0][0] = nn.Conv2d(channels, 16, 3, stride, padding=1, bias=False)
-        features = mobilenet.classifier[0].in_features
-        mobilenet.classifier = nn.Identity()
-        return mobilenet, features
+    if name in ("mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0"):
+        # Blocks dropped at random would differ between a run and the same run resumed.
+        blocks = {"stochastic_depth_prob": 0.0} if name == "efficientnet_b0" else {}
+        mobile = torchvision.models.get_model(name, weights=None, **blocks)
+        stem, stride = mobile.features[0], 1 if image_size <= SMALL_IMAGE else 2
+        stem[0] = nn.Conv2d(channels, stem[0].out_channels, 3, stride, padding=1, bias=False)
+        features = next(layer.in_features for layer in mobile.classifier if isinstance(layer, nn.Linear))
+        mobile.classifier = nn.Identity()
+        return mobile, features
     if name == "vit_tiny":
         patch = 4 if image_size <= SMALL_IMAGE else 16
         if image_size % patch:
@@ -168,3 +207,18 @@ def _build_backbone(name: str, image_size: int, channels: int, width: int) -> tu
         vit.heads = nn.Identity()
         return vit, 192
     raise MisuseError(f"no backbone is called {name!r}: choose one of {', '.join(get_args(Backbone))}")
+
+
+def _narrow(backbone: nn.Module, widths: Mapping[str, int], feature_dim: int) -> int:
+    """Leave ``widths`` of the channels of each group; returns the dimension of the features that are left."""
+    channels = channels_of(backbone)
+    if not isinstance(widths, Mapping):
+        raise MisuseError(f"the widths of a cut encoder are {widths}: they must be channels by group")
+    if widths.keys() != channels.sizes.keys():
+        odd = sorted(widths.keys() ^ channels.sizes.keys())[0]
+        raise MisuseError(f"the widths of a cut encoder do not fit its backbone: {odd} is in one of them alone")
+    for group, size in channels.sizes.items():
+        if not isinstance(widths[group], int) or not 1 <= widths[group] <= size:
+            raise MisuseError(f"the width of {group} is {widths[group]}: it must be a whole number from 1 to {size}")
+    keep_first(backbone, channels, widths)
+    return feature_dim if channels.output is None else widths[channels.output]

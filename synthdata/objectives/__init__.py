@@ -6,6 +6,7 @@ it imports no other room.
 """
 
 from synthdata.objectives.contrastive import nt_xent
+from synthdata.objectives.cross_correlation import barlow_twins, cross_correlation, log_distillation
 from synthdata.objectives.gather import all_gather_with_gradient
 from synthdata.objectives.hard_negatives import debiased_nt_xent, hard_negative_nt_xent
 from synthdata.objectives.hardness import bounded_hardness, hardness
@@ -15,13 +16,16 @@ from synthdata.objectives.similarity import pair_similarity, similarity_loss, si
 
 __all__ = [
     "all_gather_with_gradient",
+    "barlow_twins",
     "batch_info_nce",
     "bounded_hardness",
+    "cross_correlation",
     "debiased_nt_xent",
     "discriminator_loss",
     "generator_loss",
     "hard_negative_nt_xent",
     "hardness",
+    "log_distillation",
     "nt_xent",
     "pair_similarity",
     "queue_info_nce",

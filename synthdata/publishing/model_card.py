@@ -22,6 +22,7 @@ _METHODS = {
     "vicreg": "VICReg (Bardes et al., ICLR 2022)",
     "debiased": "debiased contrastive learning (Chuang et al., NeurIPS 2020)",
     "hard_negative": "contrastive learning with hard negatives (Robinson et al., ICLR 2021)",
+    "sacl_xd": "SACL-XD (Meng et al., NeurIPS 2023)",
 }
 _SYNTHETIC = {
     "inflate": "a frozen generator's images",
@@ -59,7 +60,8 @@ def write_model_card(run: Path) -> None:
         tags=["contrastive-learning", "self-supervised-learning"],
         datasets=_datasets(facts),
     )
-    method = report.get("method", "simclr")
+    objective = "sacl_xd" if config["train"].get("objective") == "sacl_xd" else "simclr"
+    method = report.get("method", objective)
     learned = {"method": _METHODS.get(method, method), "images": _images(facts)}
     scores = _scores(report, config)
     _write(run / "encoder", render("encoder.md", header, encoder=encoder, scores=scores, **learned, **facts))

@@ -53,6 +53,44 @@ class TrainConfig:
     log_every: PositiveInt = 10
 
 
+@dataclass(frozen=True)
+class SlimmingConfig:
+    """A slim encoder trained within its host, by sacl_xd.
+
+    Attributes:
+        slim_ratio: share of the channels of every layer that the slim encoder has.
+        slim_every: steps after which its channels are chosen anew, but in the last quarter of the training; 0 chooses
+            them once.
+        slim_warmup: share of the training before it takes part.
+        distillation: weight of what pulls the two encoders' embeddings of a view together; the contrast of the two
+            views has the rest.
+        base: the loss of two embeddings: Barlow Twins, or NT-Xent.
+        distillation_loss: of two encoders' embeddings of a view: the base, or the cross entropy of log-softmax, which
+            wants a distillation of about 0.001.
+        slim_by: what is kept: the channels of largest L1 norm, or random ones, for comparison.
+    """
+
+    slim_ratio: Annotated[float, Range(0, 1, open_low=True)] = 0.5
+    slim_every: NonNegativeInt = 50
+    slim_warmup: PartialShare = 0.1
+    distillation: UnitInterval = 0.05
+    base: Literal["barlow", "nt_xent"] = "barlow"
+    distillation_loss: Literal["base", "log"] = "base"
+    slim_by: Literal["norm", "random"] = "norm"
+
+
+@dataclass
+class JointTrainConfig(TrainConfig):
+    """The encoder's training beside a generator.
+
+    Attributes:
+        objective: "nt_xent" (Chen et al., ICML 2020), or "sacl_xd" (Meng et al., NeurIPS 2023), which trains a slim
+            encoder within the one that the generators meet.
+    """
+
+    objective: Literal["nt_xent", "sacl_xd"] = "nt_xent"
+
+
 @dataclass
 class GeneratorConfig:
     """The generator, its pre-training, and its optimiser.
@@ -186,6 +224,7 @@ class JointConfig:
         data: the images.
         views: augmentation of real images.
         synthetic_views: augmentation of synthetic images, weaker by default.
+        slimming: the slim encoder of train.objective sacl_xd.
         evaluation: the scores at the end.
         emission: the dataset written at the end.
     """
@@ -201,7 +240,8 @@ class JointConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: JointTrainConfig = field(default_factory=JointTrainConfig)
+    slimming: SlimmingConfig = field(default_factory=SlimmingConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     evaluation: JointEvaluationConfig = field(default_factory=JointEvaluationConfig)
     emission: FinalEmissionConfig = field(default_factory=FinalEmissionConfig)

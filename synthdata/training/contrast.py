@@ -21,7 +21,6 @@ from synthdata.data import (
     stream_pairs,
     to_float,
 )
-from synthdata.evaluation import score_encoder
 from synthdata.models import synchronise_batch_norm
 from synthdata.rng import BatchRandom
 from synthdata.training.acceleration import compile_networks, to_device
@@ -29,6 +28,7 @@ from synthdata.training.collective import local_main_process_first
 from synthdata.training.contrast_config import ContrastConfig
 from synthdata.training.contrast_plan import ContrastPlan
 from synthdata.training.execution import build_encoder, execute, finished_report, start_accelerator
+from synthdata.training.method_scores import save_and_score
 from synthdata.training.methods import ContrastiveMethod, build_method
 from synthdata.training.optimisation import cosine_schedule, encoder_optimizer, restore_layouts, step_optimizer
 from synthdata.training.run_directory import RunDirectory
@@ -104,7 +104,7 @@ class ContrastTraining:
         factor = cosine_schedule(plan.images_before(iteration), plan.images, train.warmup)
         step_optimizer(self.optimizer, train.learning_rate * factor)
         self.method.after_step((iteration + 1) / plan.steps)
-        return {"contrastive": loss_sum}
+        return {"contrastive": loss_sum} | self.method.measured()
 
     def state_dict(self) -> dict[str, Any]:
         """The method, its encoder included, and the optimiser."""
@@ -209,18 +209,15 @@ def build_contrast(
     to_device(method, accelerator.device)
     synchronise_batch_norm(method, accelerator.device)
     if config.train.compile:
-        compile_networks(encoder, None, accelerator.device)
+        for network in method.encoders().values():
+            compile_networks(network, None, accelerator.device)
     return ContrastTraining(config, real, synthetic, method, accelerator)
 
 
 def _finish(training: ContrastTraining, run: RunDirectory) -> dict[str, Any]:
-    """Save the encoder and score it; returns what the report says of both."""
-    config, plan, encoder = training.config, training.plan, training.method.encoder
-    run.replace_folder(run.encoder, encoder.save_pretrained)
-    scores: dict[str, Any] = {}
-    if training.real is not None:
-        settings, device = config.evaluation, training.accelerator.device
-        scores |= score_encoder(encoder, training.real, device, settings.limit, settings.labels, settings.test)
+    """Save the encoders and score them; returns what the report says of both."""
+    config, plan = training.config, training.plan
+    scores = save_and_score(training.method, run, training.real, config.evaluation, training.accelerator.device)
     return {
         "method": config.method,
         "mix": config.mix,

@@ -8,16 +8,27 @@ from synthdata.data.pairs import Kinds, OnCorrupt
 from synthdata.models import EncoderConfig
 from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PartialShare, PositiveInt, Seed, UnitInterval
-from synthdata.training.config import CheckpointConfig, EvaluationConfig, TrainConfig
+from synthdata.training.config import CheckpointConfig, EvaluationConfig, SlimmingConfig, TrainConfig
 from synthdata.views import ViewConfig
 
-Method = Literal["simclr", "mocov2", "mocov3", "byol", "simsiam", "barlowtwins", "vicreg", "debiased", "hard_negative"]
+Method = Literal[
+    "simclr",
+    "mocov2",
+    "mocov3",
+    "byol",
+    "simsiam",
+    "barlowtwins",
+    "vicreg",
+    "debiased",
+    "hard_negative",
+    "sacl_xd",
+]
 Mix = Literal["ratio", "adainf"]
 
 
 @dataclass(frozen=True)
-class MethodConfig:
-    """What the methods have beyond an encoder and a temperature.
+class MethodConfig(SlimmingConfig):
+    """What the methods have beyond an encoder and a temperature; those of SlimmingConfig are of sacl_xd.
 
     Attributes:
         momentum: share of the momentum encoder that a step keeps: constant for mocov2, rising from here to 1 over the
@@ -46,7 +57,7 @@ class ContrastSettings:
         workers: processes that decode such images.
         method: simclr (Chen et al. 2020), mocov2 (Chen et al. 2020), mocov3 (Chen et al. 2021), byol (Grill et al.
             2020), simsiam (Chen & He 2021), barlowtwins (Zbontar et al. 2021), vicreg (Bardes et al. 2022), debiased
-            (Chuang et al. 2020) or hard_negative (Robinson et al. 2021).
+            (Chuang et al. 2020), hard_negative (Robinson et al. 2021) or sacl_xd (Meng et al. 2023).
         method_settings: what the methods have beyond an encoder and a temperature.
         synthetic_share: share of the anchors that is synthetic, where there are both.
         tracker: also send the metrics to this tracker of Accelerate.

@@ -44,8 +44,10 @@ class RunConfig(Protocol):
     output_dir: str
     resume: bool
     tracker: Any
-    train: TrainConfig
     checkpoint: CheckpointConfig
+
+    @property
+    def train(self) -> TrainConfig: ...
 
 
 def start_accelerator(config: RunConfig) -> Accelerator:
@@ -169,7 +171,10 @@ def summarise(report: dict[str, Any], run: Path) -> str:
         "linear top-1": f"{report['linear_top1']:.2f} %" if "linear_top1" in report else None,
         "k-NN top-1": f"{report['knn_top1']:.2f} %" if "knn_top1" in report else None,
         "images per second": f"{report['images_per_second']:,.0f}",
+        "host, linear top-1": f"{report['host_linear_top1']:.2f} %" if "host_linear_top1" in report else None,
+        "host, k-NN top-1": f"{report['host_knn_top1']:.2f} %" if "host_knn_top1" in report else None,
         "encoder": run / "encoder",
+        "host": run / "host" if (run / "host").exists() else None,
         "generator": run / "generator" if (run / "generator").exists() else None,
         "sample grids": run / "samples" if (run / "samples").exists() else None,
         "report": run / "report.json",

@@ -5,6 +5,7 @@ Wu et al., "Synthetic Data Can Also Teach" (AAAI 2023, arXiv 2202.06464).
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any
 
@@ -18,13 +19,14 @@ from synthdata.objectives import (
     all_gather_with_gradient,
     bounded_hardness,
     hardness,
-    nt_xent,
     pair_similarity,
     similarity_loss,
     similarity_target,
 )
 from synthdata.rng import BatchRandom
 from synthdata.training.config import JointConfig
+from synthdata.training.contrast_config import Method, MethodConfig
+from synthdata.training.methods import SACLXD, build_method
 from synthdata.training.optimisation import (
     adam,
     cosine_schedule,
@@ -72,6 +74,9 @@ class JointTraining:
         self.real_view = RandomView(config.views, encoder.image_size, encoder.channels)
         self.synthetic_view = RandomView(config.synthetic_views, encoder.image_size, encoder.channels)
         train = config.train
+        name: Method = "sacl_xd" if train.objective == "sacl_xd" else "simclr"
+        self.method = build_method(name, encoder, MethodConfig(**asdict(config.slimming)), train.temperature)
+        self.method.autocast = accelerator.autocast
         self.encoder_optimizer = encoder_optimizer(encoder, train.optimizer, train.learning_rate, train.weight_decay)
         rate = config.generator.learning_rate
         self.generator_optimizer = self.critic_optimizer = None
@@ -135,7 +140,7 @@ class JointTraining:
         return terms | {"realism_a": loss.detach()}
 
     def encoder_step(self, step: int) -> Terms:
-        """Minimise NT-Xent over real and synthetic anchors."""
+        """Minimise NT-Xent, or another objective, over real and synthetic anchors."""
         plan, loss_sum = self.plan, torch.zeros((), device=self.accelerator.device)
         for micro in range(plan.accumulation):
             random = self._random(step * plan.accumulation + micro)
@@ -143,9 +148,7 @@ class JointTraining:
             with self.phase("views"):
                 view_1, view_2 = self._views(step, real, random)
             with self.phase("encoder forward"):
-                with self.accelerator.autocast():
-                    embeddings_1, embeddings_2 = self.encoder(torch.cat([view_1, view_2])).float().chunk(2)
-                loss = nt_xent(embeddings_1, embeddings_2, self.config.train.temperature) / plan.accumulation
+                loss = self.method.loss(view_1, view_2) / plan.accumulation
             with self.phase("encoder backward"):
                 loss.backward()
             loss_sum += loss.detach()
@@ -153,7 +156,8 @@ class JointTraining:
         factor = cosine_schedule(images, plan.images, self.config.train.warmup)
         with self.phase("optimisers"):
             step_optimizer(self.encoder_optimizer, self.config.train.learning_rate * factor)
-        return {"contrastive": loss_sum}
+        self.method.after_step((step + 1) / plan.steps)
+        return {"contrastive": loss_sum} | self.method.measured()
 
     def critic_step(self, real: Tensor, iteration: int, rate: float) -> Terms:
         """The discriminator learns to tell real from synthetic; nothing for a generator without one."""
@@ -217,6 +221,7 @@ class JointTraining:
     def _parts(self) -> dict[str, Any]:
         parts = {
             "encoder": self.encoder,
+            "slim": self.method.slim if isinstance(self.method, SACLXD) else None,
             "generator": self.generator,
             "encoder_optimizer": self.encoder_optimizer,
             "generator_optimizer": self.generator_optimizer,

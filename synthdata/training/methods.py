@@ -15,13 +15,16 @@ from synthdata.errors import MisuseError
 from synthdata.models import Encoder
 from synthdata.objectives import (
     all_gather_with_gradient,
+    barlow_twins,
     batch_info_nce,
     debiased_nt_xent,
     hard_negative_nt_xent,
+    log_distillation,
     nt_xent,
     queue_info_nce,
 )
 from synthdata.training.contrast_config import Method, MethodConfig
+from synthdata.training.slimming import SlimBranch, project_quietly
 
 Embeddings = tuple[Tensor, ...]
 
@@ -64,6 +67,14 @@ class ContrastiveMethod(nn.Module, ABC):
 
     def after_step(self, progress: float) -> None:
         """Follow a step of the optimiser, with the share of the training that is then done."""
+
+    def measured(self) -> dict[str, Tensor]:
+        """What there is to log, beside the loss, of the step that ``after_step`` followed."""
+        return {}
+
+    def encoders(self) -> dict[str, Encoder]:
+        """What a run saves and scores, by the name of its folder."""
+        return {"encoder": self.encoder}
 
 
 class SimCLR(ContrastiveMethod):
@@ -219,6 +230,55 @@ class VICReg(_Decorrelating):
         self.criterion = _lightly_loss("VICRegLoss")
 
 
+class SACLXD(ContrastiveMethod):
+    """Meng et al., "Slimmed Asymmetrical Contrastive Learning and Cross Distillation" (NeurIPS 2023).
+
+    The first view goes to the encoder, the host, and the second to its slim part, which is what the run saves as its
+    encoder. Cross-distillation pulls each embedding towards the other network's of the same view.
+    """
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__(encoder, settings, temperature)
+        self.slim = SlimBranch(encoder, settings)
+
+    def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
+        host_1 = _project(self.encoder, view_1)
+        if not self.slim.active:
+            return host_1, _project(self.encoder, view_2)
+        slim_2 = self.slim.project(self.encoder, view_2)
+        if not self.settings.distillation:
+            return host_1, slim_2
+        return host_1, slim_2, self.slim.project_quietly(self.encoder, view_1), project_quietly(self.encoder, view_2)
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        host_1, slim_2, *targets = embeddings
+        contrast = self._base(host_1, slim_2)
+        if not targets:
+            return contrast
+        slim_1, host_2 = targets
+        weight, distil = self.settings.distillation, self._distillation
+        return (1 - weight) * contrast + weight * (distil(host_1, slim_1) + distil(slim_2, host_2)) / 2
+
+    def after_step(self, progress: float) -> None:
+        self.slim.after_step(self.encoder, progress)
+
+    def measured(self) -> dict[str, Tensor]:
+        return {} if self.slim.overlap is None else {"slim_overlap": self.slim.overlap}
+
+    def encoders(self) -> dict[str, Encoder]:
+        return {"encoder": self.slim.network, "host": self.encoder}
+
+    def _base(self, first: Tensor, second: Tensor) -> Tensor:
+        if self.settings.base == "barlow":
+            return barlow_twins(all_gather_with_gradient(first), all_gather_with_gradient(second))
+        return nt_xent(F.normalize(first, dim=1), F.normalize(second, dim=1), self.temperature)
+
+    def _distillation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        if self.settings.distillation_loss == "log":
+            return log_distillation(all_gather_with_gradient(student), all_gather_with_gradient(teacher))
+        return self._base(student, teacher)
+
+
 METHODS: dict[Method, type[ContrastiveMethod]] = {
     "simclr": SimCLR,
     "mocov2": MoCoV2,
@@ -229,6 +289,7 @@ METHODS: dict[Method, type[ContrastiveMethod]] = {
     "vicreg": VICReg,
     "debiased": Debiased,
     "hard_negative": HardNegative,
+    "sacl_xd": SACLXD,
 }
 
 
@@ -243,7 +304,7 @@ def build_method(name: Method, encoder: Encoder, settings: MethodConfig, tempera
 
 def _project(encoder: Encoder, images: Tensor) -> Tensor:
     """Projections of any norm: (N, P)."""
-    return encoder.projection_head(encoder.features(images))
+    return encoder(images, normalise=False)
 
 
 def _projection_dim(encoder: Encoder) -> int:

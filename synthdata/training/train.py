@@ -9,7 +9,7 @@ from accelerate.utils import set_seed
 
 from synthdata.data import RealData, load_images, to_float
 from synthdata.errors import MisuseError
-from synthdata.evaluation import find_inception_weights, score_encoder
+from synthdata.evaluation import find_inception_weights
 from synthdata.models import GAN, Diffusion, Encoder, Generator, load_generator, synchronise_batch_norm
 from synthdata.objectives import pair_similarity
 from synthdata.rng import latents_at
@@ -20,6 +20,7 @@ from synthdata.training.execution import build_encoder, execute, finished_report
 from synthdata.training.fidelity import generated_distances
 from synthdata.training.figures import Panel, save_grid
 from synthdata.training.joint import JointTraining
+from synthdata.training.method_scores import save_and_score
 from synthdata.training.run_directory import RunDirectory, writing
 
 GRID_IMAGES = 24
@@ -72,10 +73,13 @@ def build_training(config: JointConfig, data: RealData, accelerator: Accelerator
     for network in (encoder, generator):
         if network is not None:
             to_device(network, device)
-    synchronise_batch_norm(encoder, device)
     training = JointTraining(config, data, encoder, generator, accelerator)
+    synchronise_batch_norm(training.method, device)
     if config.train.compile:
         compile_networks(encoder, generator, device)
+        for network in training.method.encoders().values():
+            if network is not encoder:
+                compile_networks(network, None, device)
     return training
 
 
@@ -149,12 +153,10 @@ def _panels(training: JointTraining) -> list[Panel]:
 
 def _finish(training: JointTraining, run: RunDirectory) -> dict[str, Any]:
     """Save what the run made, and score it; returns what the report says of it."""
-    config, encoder, generator = training.config, training.encoder, training.generator
-    run.replace_folder(run.encoder, encoder.save_pretrained)
+    config, generator = training.config, training.generator
     if generator is not None:
         run.replace_folder(run.generator, generator.save_pretrained)
-    settings, device = config.evaluation, training.accelerator.device
-    scores = score_encoder(encoder, training.data, device, settings.limit, settings.labels, settings.test)
+    scores = save_and_score(training.method, run, training.data, config.evaluation, training.accelerator.device)
     if generator is not None:
         scores |= generated_distances(training, generator)
     return {

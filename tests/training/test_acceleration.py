@@ -69,9 +69,11 @@ class _Questions(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("arm", ["real", "inflate", "both"])
-def test_no_step_asks_the_device_for_an_answer(arm: str, start_training: StartTraining) -> None:
-    training = start_training(arm=arm)
+@pytest.mark.parametrize(
+    ("arm", "objective"), [("real", "nt_xent"), ("inflate", "nt_xent"), ("both", "nt_xent"), ("real", "sacl_xd")]
+)
+def test_no_step_asks_the_device_for_an_answer(arm: str, objective: str, start_training: StartTraining) -> None:
+    training = start_training(arm=arm, train__objective=objective, slimming__slim_every=1)
     training.run(0)  # the first one begins to stream the images
     with _Questions() as questions:
         for iteration in range(1, training.iterations):

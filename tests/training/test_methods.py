@@ -18,7 +18,7 @@ from synthdata.training.methods import BYOL, METHODS, ContrastiveMethod, MoCoV2,
 from synthdata.training.optimisation import encoder_optimizer, step_optimizer
 
 NAMES = get_args(Method)
-SETTINGS = MethodConfig(momentum=0.9, queue_size=20, predictor_dim=16)
+SETTINGS = MethodConfig(momentum=0.9, queue_size=20, predictor_dim=16, slim_every=2, slim_warmup=0.05)
 
 
 def method_of(name: Method, settings: MethodConfig = SETTINGS) -> ContrastiveMethod:
