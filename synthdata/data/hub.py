@@ -80,7 +80,7 @@ def open_parquet(argument: str, config: DataConfig) -> Source:
 
 
 def _from_datasets(source: str, config: DataConfig, **arguments: Any) -> Source:
-    by_name = _by_split(source, _load(source, **arguments))
+    by_name = _by_split(source, load_splits(source, **arguments))
     features = by_name["train"].features
     image_column = _image_column(source, features, config.image_column)
     label_column = _label_column(source, features, config.label_column)
@@ -93,7 +93,16 @@ def _from_datasets(source: str, config: DataConfig, **arguments: Any) -> Source:
     return Source(splits, classes)
 
 
-def _load(source: str, **arguments: Any) -> datasets.DatasetDict:
+def load_splits(source: str, **arguments: Any) -> datasets.DatasetDict:
+    """All splits that ``datasets.load_dataset`` finds.
+
+    Args:
+        source: as it was given, for messages.
+
+    Raises:
+        MisuseError: there is no such dataset, or it cannot be used.
+        FailureError: it cannot be read, or the Hub does not answer.
+    """
     try:
         return datasets.load_dataset(**arguments)
     except DatasetNotFoundError as error:
