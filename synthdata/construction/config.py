@@ -1,18 +1,17 @@
 """What a construction can be told: what all strategies have in common, and each strategy's own."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from synthdata.construction.hard_negatives import HardNegatives
 from synthdata.construction.partition import Partition
 from synthdata.construction.region_mask import RegionMask
 from synthdata.construction.select_pairs import SelectPairs
-from synthdata.emission.config import Format
-from synthdata.ranges import NonNegativeInt, PositiveInt, Range
+from synthdata.emission.config import DatasetConfig, Format
+from synthdata.ranges import PositiveInt
 
 
 @dataclass
-class ConstructionConfig:
+class ConstructionConfig(DatasetConfig):
     """Where rows come from, and where relations between them go.
 
     Attributes:
@@ -22,14 +21,9 @@ class ConstructionConfig:
         split: of a table.
         encoder: what embeds the rows: an encoder's folder or OWNER/NAME for images, tfidf for texts, triples for
             triples; the embedding column of the rows if not given.
-        output: dataset directory to write or to complete.
         embed_rows: copy what the relations tell of beside them: columns and images of the anchor and of the others.
         format: "parquet", or "webdataset" for tar files.
         shard_size: relations of a shard.
-        seed: of what is drawn, in [0, 2**63).
-        license: of the dataset, as the Hub spells it; told in the card.
-        worker: this process's number, from 0, of `workers` that share the work.
-        workers: number of processes.
     """
 
     source: str = "digits"
@@ -39,10 +33,6 @@ class ConstructionConfig:
     embed_rows: bool = False
     format: Format = "parquet"
     shard_size: PositiveInt = 10_000
-    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
-    license: str | None = None
-    worker: NonNegativeInt = 0
-    workers: PositiveInt = 1
 
 
 @dataclass

@@ -1,23 +1,22 @@
 """Relations as they are written: their columns, and copies of what they are about."""
 
 import io
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from datasets import Features, List, Value
 from datasets import Image as ImageFeature
+from numpy.typing import NDArray
 from PIL import Image
 
 from synthdata.construction.relation import Relation
 from synthdata.construction.sources import stored
 from synthdata.construction.table import Table
-from synthdata.emission.encoding import EncodedRow, encode_image, image_column, row_key
+from synthdata.data.decode import is_greyscale
+from synthdata.emission.encoding import image_column
+from synthdata.emission.kinds import Row
 from synthdata.errors import MisuseError
-
-KIND = "relations"
 
 _COLUMNS = {
     "index": Value("int64"),
@@ -79,11 +78,13 @@ class RelationEncoder:
         names: what a pair's columns are called: the prompt's, the anchor's response, and the other's; None where the
             relations are no pairs to be judged, and columns are called after the table's, as ``anchor_x`` of the
             anchor and ``other_x``, a list, of the others.
+        others: whether relations have other rows.
     """
 
     rows: Table
     copied: tuple[str, ...] = ()
     names: tuple[str, str, str] | None = None
+    others: bool = True
 
     def features(self) -> Features:
         """The columns of a Parquet file."""
@@ -95,9 +96,8 @@ class RelationEncoder:
         members = self._image_members()
         return Features({**{image_column(member): ImageFeature() for member in members}, **columns})
 
-    def encode(self, numbered: tuple[int, Relation]) -> EncodedRow:
+    def row(self, relation: Relation, index: int) -> Row:
         """A relation, with its index in the dataset, as it is written."""
-        index, relation = numbered
         columns = columns_of(relation, index, self.rows.ids)
         for name in self._told():
             values = self.rows.values(name)
@@ -107,11 +107,9 @@ class RelationEncoder:
                     columns[column] = told if many else told[0]
                 else:
                     columns[column] = _plain(values[relation.anchor])
-        images = {}
-        for member, row in zip(self._image_members(), (relation.anchor, *relation.other), strict=False):
-            content, suffix = self._image(row)
-            images[f"{member}.{suffix}"] = content
-        return EncodedRow(index, row_key(KIND, index), images, columns)
+        members = self._image_members()
+        images = tuple(self._image(row) for row in (relation.anchor, *relation.other)[: len(members)])
+        return Row("relations", index, images, columns, members=members)
 
     def _told(self) -> list[str]:
         return [name for name in self.copied if name != "image"]
@@ -119,26 +117,29 @@ class RelationEncoder:
     def _named(self, name: str) -> list[tuple[str, bool]]:
         """The columns that one of the table becomes, and whether each holds a list of its values."""
         if self.names is None:
-            return [(f"anchor_{name}", False), (f"other_{name}", True)]
+            return [(f"anchor_{name}", False), (f"other_{name}", True)][: 1 + self.others]
         prompt, first, second = self.names
         return [("prompt", False)] if name == prompt else [(first, False), (second, False)]
 
     def _image_members(self) -> tuple[str, ...]:
         if "image" not in self.copied:
             return ()
-        return ("anchor", "other") if self.names is None else self.names[1:]
+        return ("anchor", "other")[: 1 + self.others] if self.names is None else self.names[1:]
 
-    def _image(self, row: int) -> tuple[bytes, str]:
+    def _image(self, row: int) -> NDArray[np.uint8]:
+        """(H, W, C) as the source has it."""
         assert self.rows.images is not None
         encoded = self.rows.images.rows.read(int(self.rows.ids[row]))
         if isinstance(encoded, np.ndarray):
-            return encode_image(encoded, "png"), "png"
-        content = stored(encoded)
+            return encoded if encoded.ndim == 3 else encoded[:, :, None]
         try:
-            with Image.open(io.BytesIO(content)) as image:
-                return content, {"JPEG": "jpg"}.get(image.format or "", (image.format or "png").lower())
+            with Image.open(io.BytesIO(stored(encoded))) as image:
+                pixels = np.array(image.convert("L" if is_greyscale(encoded) else "RGB"))
         except Exception as error:  # Pillow's decoders raise almost any type on damaged files
-            raise MisuseError(f"row {self.rows.ids[row]} of {self.rows.source} is no readable image: mend it") from error
+            raise MisuseError(
+                f"row {self.rows.ids[row]} of {self.rows.source} is no readable image: mend it"
+            ) from error
+        return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
 def _feature(value: Any) -> Any:
@@ -150,22 +151,3 @@ def _feature(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-@dataclass
-class RelationCounts:
-    """Counts of one shard, such that those of shards add up to those of the dataset exactly."""
-
-    kinds: Counter[str] = field(default_factory=Counter)
-    suspected: int = 0
-
-    def counting(self, rows: Iterable[EncodedRow]) -> Iterator[EncodedRow]:
-        """``rows``, counted as they pass."""
-        for row in rows:
-            self.kinds[row.metadata["kind"]] += 1
-            self.suspected += row.metadata["suspected_fact"]
-            yield row
-
-    def summary(self) -> dict[str, Any]:
-        """JSON-ready: relations by kind, and how many are suspected facts."""
-        return {"relations": dict(sorted(self.kinds.items())), "suspected_facts": self.suspected}

@@ -13,7 +13,7 @@ from synthdata.construction.false_negatives import Facts, audit_negatives
 from synthdata.construction.graph import FAR
 from synthdata.construction.relation import BLOCK, Relation
 from synthdata.construction.table import Table
-from synthdata.emission.plan import DECIMALS
+from synthdata.emission.kinds import DECIMALS
 from synthdata.errors import MisuseError
 from synthdata.ranges import PartialShare, PositiveInt
 from synthdata.rng import stream_at

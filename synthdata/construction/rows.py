@@ -50,8 +50,9 @@ def _embedded(rows: Table, config: Config) -> Table:
         return with_columns(rows, **{config.embedding: embed_texts(rows.texts(column))})
     if not isinstance(config, HardNegativesConfig):
         raise MisuseError(f"--encoder {TRIPLES} embeds nothing that {config.name} reads: leave it out")
-    queries, tails = embed_triples(*(rows.keys(name) for name in (config.head, config.relation, config.tail)))
-    return with_columns(rows, **{config.query: queries, config.embedding: tails})
+    heads, relations, tails = (rows.keys(name) for name in (config.head, config.relation, config.tail))
+    queries, vectors = embed_triples(heads, relations, tails)
+    return with_columns(rows, **{config.query: queries, config.embedding: vectors})
 
 
 def _weights_identity(encoder: Encoder) -> dict[str, Any]:

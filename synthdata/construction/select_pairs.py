@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from synthdata.construction.embedding import unit
 from synthdata.construction.relation import Relation
 from synthdata.construction.table import Table
-from synthdata.emission.plan import DECIMALS
+from synthdata.emission.kinds import DECIMALS
 from synthdata.errors import MisuseError
 from synthdata.ranges import UnitInterval
 from synthdata.rng import stream_at

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +127,10 @@ def _table(source: str, splits: datasets.DatasetDict, split: str) -> Table:
     plain = rows
     for name in (pictures := [name for name, kind in rows.features.items() if isinstance(kind, datasets.Image)]):
         plain = plain.cast_column(name, datasets.Image(decode=False))
-    columns = {name: partial(_column, plain, name) for name in rows.column_names}
+    columns = {name: cache(partial(_column, plain, name)) for name in rows.column_names}
     images = SourceSplit(DatasetRows(rows, pictures[0], source)) if pictures else None
     identity = _identity(len(rows), lambda row: json.dumps(plain[row], sort_keys=True, default=repr).encode())
-    return Table(source, columns, np.arange(len(rows)), len(rows), images, identity)
+    return Table(source, columns, np.arange(len(rows)), len(rows), images, identity, pictures=tuple(pictures))
 
 
 def _column(rows: datasets.Dataset, name: str) -> Any:

@@ -23,6 +23,7 @@ class Table:
         source_rows: rows of the source, used or not.
         images: the source's images, by the row of the source; None for a source without.
         identity: JSON-ready: what tells the source from another.
+        pictures: columns that hold images.
         edges: of a graph between the rows, in columns as triples have them; None without one.
     """
 
@@ -33,6 +34,7 @@ class Table:
     images: SourceSplit | None = None
     identity: dict[str, Any] = field(default_factory=dict)
     edges: "Table | None" = None
+    pictures: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: str = "rows", **columns: Any) -> "Table":
@@ -45,6 +47,10 @@ class Table:
 
     def __contains__(self, name: str) -> bool:
         return name in self.columns
+
+    def is_image(self, name: str) -> bool:
+        """Whether a column holds images."""
+        return name in self.pictures
 
     def values(self, name: str) -> Any:
         """The column ``name``, as it is.
