@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synthdata.construction.relation import Relation
-from synthdata.construction.sources import stored
 from synthdata.construction.table import Table
 from synthdata.data.decode import is_greyscale
+from synthdata.data.identity import stored
 from synthdata.emission.encoding import image_column
 from synthdata.emission.kinds import Row
 from synthdata.errors import MisuseError

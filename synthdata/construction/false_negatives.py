@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from synthdata.construction.candidates import Candidates, GraphColumns
 from synthdata.construction.graph import FAR
-from synthdata.construction.relation import BLOCK, Relation
+from synthdata.construction.relation import BLOCK, Relation, rounded
 from synthdata.construction.table import Table
 
 FARTHEST = 4
@@ -89,7 +89,7 @@ def audit_negatives(
     place = np.zeros(int(candidates.rows.max()) + 1, np.int64)
     place[candidates.rows] = np.arange(len(candidates.rows))
     if facts is None:
-        return _rounded(told)
+        return rounded(told)
     false, distances = _looked_up(candidates, facts, anchors, place[others])
     told |= {
         "false_negative_rate": false.mean(),
@@ -103,7 +103,7 @@ def audit_negatives(
             at = distances == step if step < FARTHEST else distances >= FARTHEST
             name = f"distance_{step}" if step < FARTHEST else "distance_farther"
             told |= {f"{name}_share": at.mean(), f"{name}_false_negative_rate": _mean(false[at])}
-    return _rounded(told)
+    return rounded(told)
 
 
 def _looked_up(
@@ -162,7 +162,3 @@ def _prior_of_triples(candidates: Candidates, facts: Facts, max_distance: int) -
 
 def _mean(values: NDArray[Any]) -> float:
     return float(values.mean()) if len(values) else 0.0
-
-
-def _rounded(told: dict[str, Any]) -> dict[str, float]:
-    return {name: float(f"{value:.6g}") for name, value in told.items()}

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from synthdata.construction.relation import Relation
+from synthdata.construction.relation import Relation, rounded
 from synthdata.construction.table import Table
 from synthdata.errors import MisuseError
 from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PartialShare, PositiveInt
@@ -93,7 +93,7 @@ class Partition:
             before, after = (states[[pair[side] for pair in pairs]] for side in (0, 1))
             shuffled = after[stream_at(0, len(pairs)).permutation(len(pairs))]
             told |= {"linear_r2": _linear_r2(before, after), "linear_r2_shuffled": _linear_r2(before, shuffled)}
-        return {name: float(f"{value:.6g}") for name, value in told.items()}
+        return rounded(told)
 
     def held_out(self, count: int, seed: int) -> set[int]:
         """The numbers of the trajectories that are left out, of ``count`` in the order of their first rows."""

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthdata.construction.leaks import audit_leaks
-from synthdata.construction.relation import Relation
+from synthdata.construction.relation import Relation, rounded
 from synthdata.construction.table import Table
 from synthdata.data.decode import PixelFormat, UnreadableImageError, decode
 from synthdata.errors import MisuseError
@@ -67,9 +67,7 @@ class RegionMask:
         return len(rows)
 
     def propose(self, rows: Table, seed: int, start: int = 0) -> Iterator[list[Relation]]:
-        sequences = rows.values(self.sequence) if self.sequence in rows else None
-        if sequences is None and rows.images is None:
-            rows.values(self.sequence)  # says which columns there are
+        sequences = self._sequences(rows)
         for row in range(start, len(rows)):
             if sequences is None:
                 real, region = self._of_image(rows, row)
@@ -101,7 +99,7 @@ class RegionMask:
     def audit(self, rows: Table, relations: Iterator[Relation], truth: Table | None = None) -> dict[str, float]:
         """The rates at which positions in and outside the region were masked; and, with a column that divides the rows,
         what those outside the training rows share with them."""
-        sequences = rows.values(self.sequence) if self.sequence in rows else None
+        sequences = self._sequences(rows)
         masked, positions = np.zeros(2), np.zeros(2)
         masks = 0
         for relation in relations:
@@ -119,7 +117,11 @@ class RegionMask:
         told: dict[str, float] = {"masks": masks, "rate_inside": rates[0], "rate_outside": rates[1]}
         if sequences is not None and self.split_column in rows:
             told |= audit_leaks(rows, self.sequence, self.split_column, self.value, self.pad)
-        return {name: float(f"{value:.6g}") for name, value in told.items()}
+        return rounded(told)
+
+    def _sequences(self, rows: Table) -> list[str | list[Any]] | None:
+        """The column of sequences; None for rows that are images instead."""
+        return rows.sequences(self.sequence) if rows.images is None or self.sequence in rows else None
 
     def _of_sequence(self, rows: Table, row: int, tokens: list[bool]) -> tuple[Places, Places]:
         """(n,) which positions are no padding, and which are in the region."""
@@ -158,7 +160,7 @@ def counts(rate: float, share: float, positions: int) -> tuple[int, int]:
     return math.floor(round(rate * share * positions, 9)), math.floor(round(rate * (1 - share) * positions, 9))
 
 
-def tokens_of(sequence: str | list[str], token: int, pad: str) -> list[bool]:
+def tokens_of(sequence: str | list[Any], token: int, pad: str) -> list[bool]:
     """Of each position of a sequence, whether it is no padding; of a text, each ``token`` characters are a position."""
     if not isinstance(sequence, str):
         return [str(element) != pad for element in sequence]

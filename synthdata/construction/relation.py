@@ -1,9 +1,11 @@
 """One relation between rows of a source, and what has to hold for it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
+
+import numpy as np
 
 from synthdata.construction.table import Table
 
@@ -97,3 +99,9 @@ def problem(relation: Relation, rows: int) -> str | None:
         "it has no mask": relation.kind == "mask" and not relation.mask,
     }
     return next((told for told, holds in broken.items() if holds), None)
+
+
+def rounded(numbers: Mapping[str, float]) -> dict[str, float]:
+    """JSON-ready: counts as they are, other numbers to six digits, so that the last bits of a sum are not told."""
+    whole = {name: value for name, value in numbers.items() if isinstance(value, int | np.integer)}
+    return {name: int(value) if name in whole else float(f"{value:.6g}") for name, value in numbers.items()}

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from sklearn.cluster import KMeans
 
 from synthdata.construction.embedding import unit
-from synthdata.construction.relation import Relation
+from synthdata.construction.relation import Relation, rounded
 from synthdata.construction.table import Table
 from synthdata.emission.kinds import DECIMALS
 from synthdata.errors import MisuseError
@@ -101,7 +101,7 @@ class SelectPairs:
             for name, pairs in (("chosen", chosen), ("all", every)):
                 gaps = np.abs(rewards[pairs[:, 0]] - rewards[pairs[:, 1]])
                 told |= {f"gap_{name}": float(gaps.mean()), f"error_{name}": float((1 / (1 + np.exp(gaps))).mean())}
-        return {name: float(f"{value:.6g}") for name, value in told.items()}
+        return rounded(told)
 
     def _chosen(self, rows: Table, seed: int) -> list[tuple[Pair, float]]:
         """Of each prompt, the rows of its pair, the earlier one first, and their similarity."""

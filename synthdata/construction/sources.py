@@ -1,8 +1,6 @@
 """From a source's name to its rows: images, and tables of Parquet, CSV, JSON lines or the Hub."""
 
-import hashlib
 import json
-from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
@@ -15,6 +13,7 @@ from synthdata.construction.table import Table
 from synthdata.data import DataConfig, Pairs, PairsConfig, load_images, load_pairs
 from synthdata.data.decode import Encoded
 from synthdata.data.hub import DatasetRows, load_splits
+from synthdata.data.identity import content_identity, image_identity
 from synthdata.data.source import Rows, SourceSplit
 from synthdata.errors import MisuseError
 
@@ -26,9 +25,6 @@ _KNOWN = (
     "parquet:PATH, csv:PATH, json:PATH, hf:REPO_OR_DIR[:CONFIG], digits, imagefolder:PATH, wds:GLOB, "
     "torchvision:NAME, pairs:DATASET"
 )
-
-HASHED_ROWS = 2_000
-"""A larger source is told from others by the content of about so many evenly spaced rows."""
 
 
 def open_source(source: str, split: str = "train", image_size: int | None = None, channels: int | None = None) -> Table:
@@ -88,25 +84,6 @@ def _pairs(source: str, dataset: str) -> Table:
     return Table(source, {"prompt": numbers // 2}, numbers, len(rows), images, image_identity(images))
 
 
-def image_identity(split: SourceSplit) -> dict[str, Any]:
-    """What tells a source of images from others, whatever size they are brought to."""
-    return _identity(len(split.rows), lambda row: stored(split.rows.read(row)))
-
-
-def stored(encoded: Encoded) -> bytes:
-    """The bytes in which a source keeps an image."""
-    if isinstance(encoded, np.ndarray):
-        return np.ascontiguousarray(encoded).tobytes()
-    return Path(encoded).read_bytes() if isinstance(encoded, str) else encoded
-
-
-def _identity(rows: int, content: Callable[[int], bytes]) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for row in range(0, rows, -(-rows // HASHED_ROWS)):
-        digest.update(hashlib.sha256(content(row)).digest())
-    return {"rows": rows, "sha256": digest.hexdigest()}
-
-
 def _splits(source: str, prefix: str, argument: str) -> datasets.DatasetDict:
     if prefix == "hf":
         repository, _, name = (argument, "", "") if Path(argument).exists() else argument.partition(":")
@@ -129,7 +106,9 @@ def _table(source: str, splits: datasets.DatasetDict, split: str) -> Table:
         plain = plain.cast_column(name, datasets.Image(decode=False))
     columns = {name: cache(partial(_column, plain, name)) for name in rows.column_names}
     images = SourceSplit(DatasetRows(rows, pictures[0], source)) if pictures else None
-    identity = _identity(len(rows), lambda row: json.dumps(plain[row], sort_keys=True, default=repr).encode())
+    identity = content_identity(len(rows), lambda row: json.dumps(plain[row], sort_keys=True, default=repr).encode())
+    if images is not None:
+        identity["images_sha256"] = image_identity(images)["sha256"]
     return Table(source, columns, np.arange(len(rows)), len(rows), images, identity, pictures=tuple(pictures))
 
 

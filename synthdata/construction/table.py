@@ -83,6 +83,16 @@ class Table:
                 )
         return [str(value) for value in values]
 
+    def sequences(self, name: str) -> list[str | list[Any]]:
+        """A column of texts or of lists; others are refused."""
+        values = list(self.values(name))
+        for row, value in enumerate(values):
+            if not isinstance(value, str | list | tuple | np.ndarray):
+                raise MisuseError(
+                    f"{self._place(name, row)} holds {_shown(value)}, neither a text nor a list: name another"
+                )
+        return values
+
     def numbers(self, name: str) -> NDArray[np.float64]:
         """(N,) a column of finite numbers; others are refused."""
         return self._finite(name, self.values(name), dimensions=1)

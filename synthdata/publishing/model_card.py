@@ -21,6 +21,7 @@ _METHODS = {
     "vicreg": "VICReg (Bardes et al., ICLR 2022)",
     "debiased": "debiased contrastive learning (Chuang et al., NeurIPS 2020)",
     "hard_negative": "contrastive learning with hard negatives (Robinson et al., ICLR 2021)",
+    "hasa": "HaSa (Zhang et al., WWW 2024)",
 }
 _SYNTHETIC = {
     "inflate": "a frozen generator's images",
