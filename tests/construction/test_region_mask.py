@@ -1,5 +1,7 @@
 """Masks: exact counts, rates by region, nothing on padding; and a planted motif that the right region shows."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -89,9 +91,7 @@ def motif_task(region: tuple[int, int], motif_at: int, seed: int) -> float:
 
     def neighbours(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
         around = [onehot[rows, places + offset] for offset in (-2, -1, 1, 2)]
-        pairs = [
-            np.einsum("na,nb->nab", first, second).reshape(len(rows), -1) for first, second in zip(around, around[1:])
-        ]
+        pairs = [np.einsum("na,nb->nab", first, second).reshape(len(rows), -1) for first, second in pairwise(around)]
         return np.concatenate([*around, *pairs], 1)
 
     model = LogisticRegression(C=1.0, max_iter=300).fit(neighbours(samples, places), letters[samples, places])

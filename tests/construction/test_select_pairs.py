@@ -14,7 +14,7 @@ RULES = ("easy", "centroid", "random", "hard")
 
 
 def planted(share: float, prompts: int = 1500, candidates: int = 4) -> Table:
-    """Candidates whose embedding tells their quality to a ``share`` of its variance, beside what it tells of the prompt."""
+    """Candidates whose embedding tells their quality to a ``share`` of its variance, beside the prompt."""
     random = np.random.default_rng(0)
     quality = random.normal(size=(prompts, candidates))
     noise = random.normal(size=(prompts, candidates, 15)) / np.sqrt(15)
@@ -69,9 +69,11 @@ def test_the_centres_are_those_of_the_best_division_of_all():
 
     halves = [list(part) for size in range(1, 6) for part in combinations(range(6), size)]
     best = min(halves, key=lambda part: spread(part) + spread([row for row in range(6) if row not in part]))
-    expected = []
-    for part in (best, [row for row in range(6) if row not in best]):
-        expected.append(min(part, key=lambda row: float(((vectors[row] - vectors[part].mean(0)) ** 2).sum())))
+
+    def middle(part: list[int]) -> int:
+        return min(part, key=lambda row: float(((vectors[row] - vectors[part].mean(0)) ** 2).sum()))
+
+    expected = [middle(part) for part in (best, [row for row in range(6) if row not in best])]
     assert nearest_to_centres(vectors) == tuple(sorted(expected))
 
 
