@@ -21,7 +21,9 @@ from pykeen.triples import TriplesFactory
 name, epochs, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 train = TriplesFactory.from_labeled_triples(pandas.read_parquet("train.parquet").to_numpy(str))
 test = TriplesFactory.from_labeled_triples(
-    pandas.read_parquet("test.parquet").to_numpy(str), train.entity_to_id, train.relation_to_id
+    pandas.read_parquet("test.parquet").to_numpy(str),
+    entity_to_id=train.entity_to_id,
+    relation_to_id=train.relation_to_id,
 )
 relations = load_dataset("out/negatives", "relations", split="train").to_pandas()
 entity, relation = train.entity_to_id, train.relation_to_id
