@@ -39,7 +39,7 @@ class RegionMask:
         patch: side of a patch in pixels.
         object_share: share of an image's patches that is its region.
         image_size: side that images are brought to, in pixels.
-        split: column that tells the training rows from the others; with it the audit looks for leaks between them.
+        split_column: column that tells training rows from others; with it the audit looks for leaks between them.
         value: column of numbers that such leaks would tell.
     """
 

@@ -64,10 +64,10 @@ class SelectPairs:
     def propose(self, rows: Table, seed: int, start: int = 0) -> Iterator[list[Relation]]:
         rewards = rows.numbers(self.reward) if self.reward in rows else None
         chosen = self._chosen(rows, seed)
-        order = self._best_first(np.array([score for _, score in chosen]), seed)
+        order = self._best_first(np.array([adjusted for *_, adjusted in chosen]), seed)
         kept = set(order[: max(1, round(self.share * len(chosen)))].tolist())
         for number in range(start, len(chosen)):
-            (first, second), score = chosen[number]
+            (first, second), score, _ = chosen[number]
             if number not in kept:
                 yield []
             elif rewards is None:
@@ -103,8 +103,8 @@ class SelectPairs:
                 told |= {f"gap_{name}": float(gaps.mean()), f"error_{name}": float((1 / (1 + np.exp(gaps))).mean())}
         return rounded(told)
 
-    def _chosen(self, rows: Table, seed: int) -> list[tuple[Pair, float]]:
-        """Of each prompt, the rows of its pair, the earlier one first, and their similarity."""
+    def _chosen(self, rows: Table, seed: int) -> list[tuple[Pair, float, float]]:
+        """Of each prompt, the rows of its pair, the earlier one first, their similarity, and what it is judged by."""
         vectors, lengths = self._vectors(rows), self._lengths(rows)
         slope = self._length_slope(rows, vectors) if self.control_length else 0.0
         chosen = []
@@ -114,7 +114,7 @@ class SelectPairs:
             adjusted = np.round(similarity - slope * np.log1p(shorter), DECIMALS)
             pair = self._choose(adjusted, vectors[candidates], seed, number)
             rows_of_pair = (int(candidates[pair[0]]), int(candidates[pair[1]]))
-            chosen.append((rows_of_pair, round(float(similarity[pair]), DECIMALS)))
+            chosen.append((rows_of_pair, round(float(similarity[pair]), DECIMALS), float(adjusted[pair])))
         return chosen
 
     def _best_first(self, scores: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
@@ -161,15 +161,14 @@ class SelectPairs:
         return np.array([len(text) for text in rows.texts(self.response)])
 
     def _length_slope(self, rows: Table, vectors: NDArray[np.float32]) -> float:
-        """How much similarity grows with the logarithm of the shorter length, within prompts, by least squares."""
+        """How much similarity grows with the logarithm of the shorter length, over all pairs, by least squares."""
         lengths, shorter, similarity = self._lengths(rows), [], []
         for candidates in self._prompts(rows):
             pairs = np.triu_indices(len(candidates), 1)
-            x = np.log1p(np.minimum.outer(lengths[candidates], lengths[candidates]))[pairs]
-            y = (vectors[candidates] @ vectors[candidates].T)[pairs]
-            shorter.append(x - x.mean())
-            similarity.append(y - y.mean())
+            shorter.append(np.log1p(np.minimum.outer(lengths[candidates], lengths[candidates]))[pairs])
+            similarity.append((vectors[candidates] @ vectors[candidates].T)[pairs])
         x, y = np.concatenate(shorter), np.concatenate(similarity)
+        x -= x.mean()
         return float(x @ y / max(x @ x, 1e-12))
 
 

@@ -1,6 +1,7 @@
 """From a source's name to its rows: images, and tables of Parquet, CSV, JSON lines or the Hub."""
 
 import json
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import datasets
 import numpy as np
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 
 from synthdata.construction.table import Table
 from synthdata.data import DataConfig, Pairs, PairsConfig, load_images, load_pairs
@@ -49,7 +52,9 @@ def open_source(source: str, split: str = "train", image_size: int | None = None
     if not colon and (suffix := Path(source).suffix.lower()) in _SUFFIXES:
         prefix, argument = _SUFFIXES[suffix], source
     if prefix in TABLES or prefix == "hf":
-        return _table(source, _splits(source, prefix, argument), split)
+        rows = _table(source, _splits(source, prefix, argument), split)
+        revision = _revision(argument) if prefix == "hf" else None
+        return replace(rows, identity=rows.identity | ({"revision": revision} if revision else {}))
     near = get_close_matches(prefix, [*IMAGES, *TABLES, PAIRS, "hf"], n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise MisuseError(f"{source} is a source of no known kind{hint} (known: {_KNOWN})")
@@ -82,6 +87,16 @@ def _pairs(source: str, dataset: str) -> Table:
     rows = _PairRows(load_pairs(PairsConfig(dataset, "pairs")), source)
     images, numbers = SourceSplit(rows), np.arange(len(rows))
     return Table(source, {"prompt": numbers // 2}, numbers, len(rows), images, image_identity(images))
+
+
+def _revision(argument: str) -> str | None:
+    """The commit of a dataset of the Hub; None of a folder, or where the Hub does not say."""
+    if Path(argument).exists():
+        return None
+    try:
+        return HfApi().dataset_info(argument.partition(":")[0]).sha
+    except (HfHubHTTPError, OSError, ValueError):
+        return None
 
 
 def _splits(source: str, prefix: str, argument: str) -> datasets.DatasetDict:

@@ -19,6 +19,9 @@ model is trained; the card tells what the relations hold.
   synthdata construct region_mask --source csv:sequences.csv --region [15,30] --output out/masks
 """
 
+LEAST_LIFT = 2.0
+"""Below it, suspected facts are marked hardly better than at random."""
+
 HELP = {
     "hard_negatives": "the rows nearest to each row, and which of them may be positives",
     "select_pairs": "which of several candidates for a prompt are to be judged",
@@ -52,4 +55,6 @@ def construct(config: "Config") -> None:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in told["relations"].items())
     audit = [f"  {name.replace('_', ' ')} {value:,}" for name, value in told["audit"].items()]
     print("\n".join([f"{kinds} between {told['source']['rows']:,} rows of {told['source']['data']}", *audit]))
+    if told["audit"].get("lift", LEAST_LIFT) < LEAST_LIFT:
+        print(f"  the graph tells little of what is true here: a lift of {told['audit']['lift']}, where 1 is nothing")
     print(f'  load_dataset("{written.folder}", "relations", split="train")\nThe dataset is in {written.folder}')

@@ -111,19 +111,22 @@ def test_the_shares_of_easy_and_hard_pairs_divide_the_prompts():
     assert max(relation.score for relation in easy) < min(relation.score for relation in hard)
 
 
-def test_the_effect_of_length_on_similarity_is_told_and_controlled():
+@pytest.mark.parametrize(("candidates", "share"), [(4, 1.0), (2, 0.5)])
+def test_the_effect_of_length_on_similarity_is_told_and_controlled(candidates: int, share: float):
     random = np.random.default_rng(0)
     lengths = random.integers(5, 400, 800)
     shared = np.log1p(lengths)[:, None] * np.array([[1.0, 0, 0, 0, 0, 0]])
     vectors = shared + random.normal(size=(800, 6))
-    rows = Table.of(prompt=np.arange(800) // 4, embedding=vectors, response=["x" * int(length) for length in lengths])
+    rows = Table.of(
+        prompt=np.arange(800) // candidates, embedding=vectors, response=["x" * int(length) for length in lengths]
+    )
     told = {}
     for controlled in (False, True):
-        strategy = SelectPairs(control_length=controlled)
+        strategy = SelectPairs(control_length=controlled, share=share)
         told[controlled] = strategy.audit(rows, iter(proposed(strategy, rows)))
     assert told[False]["similarity_follows_length"] > 0.3
-    assert told[False]["length_chosen"] < 0.9 * told[False]["length_all"]
-    assert told[True]["length_chosen"] > told[True]["length_all"]
+    assert told[False]["length_chosen"] < 0.96 * told[False]["length_all"]
+    assert told[True]["length_chosen"] > 0.97 * told[True]["length_all"]
 
 
 def test_random_pairs_depend_on_the_seed_and_the_prompt_alone():
