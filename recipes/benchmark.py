@@ -13,8 +13,8 @@
 
 headline saves and stops in time, slimming on Ctrl-C, and the same command goes on; label-reach and explore-exploit keep
 what is finished. headline and profile take the settings of recipes/joint.py as well, from recipes/configs/cifar10.yaml
-if no other --config is given; --preset smoke makes them small enough for two CPU cores. A machine that does nothing else
-gives steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
+if no other --config is given; --preset smoke makes them small enough for two CPU cores. A machine that does nothing
+else gives steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
 """
 
 import sys

@@ -3,14 +3,16 @@
     accelerate launch recipes/contrast.py --shards out/digits --data.source digits --method simclr --output_dir runs/x
     accelerate launch recipes/contrast.py --shards OWNER/NAME --method byol --output_dir runs/y      # synthetic only
     accelerate launch recipes/contrast.py --shards out/digits --data.source digits --mix adainf --output_dir runs/z
+    accelerate launch recipes/contrast.py --data.source digits --relations out/neg --method hasa --output_dir runs/n
 
-Methods: simclr, mocov2, mocov3, byol, simsiam, barlowtwins, vicreg, debiased, hard_negative, sacl_xd. The losses of
-byol, simsiam, barlowtwins and vicreg are lightly's: pip install 'synthdata[contrast]'. sacl_xd trains a slim encoder
+Methods: simclr, mocov2, mocov3, byol, simsiam, barlowtwins, vicreg, debiased, hard_negative, hasa, sacl_xd. The losses
+of byol, simsiam, barlowtwins and vicreg are lightly's: pip install 'synthdata[contrast]'. sacl_xd trains a slim encoder
 within a wider one: encoder/ is then the slim one, and host/ the other.
 
 What it does:
 
 - reads hard samples and positive pairs from a directory or the Hub, into memory or, larger ones, as they are needed;
+- reads constructed negatives of real images (--relations), beside those of the batch;
 - mixes them with real images at --synthetic_share of the anchors, or as AdaInf does (--mix adainf);
 - saves and stops on Ctrl-C and SIGTERM; the same command with --resume true goes on;
 - trains on every process of the launcher, with the result of one process.

@@ -20,6 +20,12 @@ def generator_at(*place: int | str, device: torch.device | str = "cpu") -> torch
     return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
+def stream_at(seed: int, index: int) -> np.random.Generator:
+    """NumPy's generator of one row: Philox keyed on ``(seed, index)``, both in [0, 2**64)."""
+    # As a list, the key of a seed from 2**63 on would be rounded to float64.
+    return np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
+
+
 def latents_at(seed: int, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Standard normal latents of dataset rows, row by row from Philox keyed on ``(seed, index)``.
 
@@ -31,10 +37,7 @@ def latents_at(seed: int, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
     Returns:
         (N, *shape) float32 on the CPU; row n depends on ``(seed, indices[n])`` alone.
     """
-    # As a list, the key of a seed from 2**63 on would be rounded to float64.
-    keys = [np.array([seed, int(i)], np.uint64) for i in indices]
-    streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
-    rows = [stream.standard_normal(shape, np.float32) for stream in streams]
+    rows = [stream_at(seed, int(i)).standard_normal(shape, np.float32) for i in indices]
     return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, *shape)
 
 

@@ -155,7 +155,7 @@ def _measured(config: LabelReachConfig, data: RealData, job: Job, device: torch.
         reach |= {"worst_floor": max(floors.values())}
         content = {"scores": scores, "reach": reach, "floors": floors, "recalls": _recalls(encoder, data, device)}
         write_aside(record, json.dumps(content, indent=2) + "\n")
-    return Measured(job, **read_run_file(record))
+    return Measured(job, **read_run_file(record, dict[str, Any]))
 
 
 def _trained(

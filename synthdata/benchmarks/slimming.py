@@ -95,7 +95,7 @@ def run_slimming_job(config: SlimmingBenchmarkConfig, job: SlimmingJob, data: Re
     """
     path = Path(config.output) / "results" / f"{job.name}.json"
     if path.exists():
-        return read_run_file(path)
+        return read_run_file(path, dict[str, Any])
     accelerator = start_accelerator(_run_config(config, job, config.train.steps))
     steps, operations = _training_cost(config, job, data, accelerator)
     run = _run_config(config, job, steps)

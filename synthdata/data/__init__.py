@@ -9,6 +9,7 @@ reproducible orders and streams of both. Any room but objectives and views may c
 from synthdata.data.config import DataConfig
 from synthdata.data.images import Images, RealData
 from synthdata.data.load import load_images
+from synthdata.data.negatives import Negatives, load_negatives
 from synthdata.data.pairs import Pairs, PairsConfig, ShuffledRows, load_pairs
 from synthdata.data.pixels import to_float, to_uint8
 from synthdata.data.sampling import shuffled_indices
@@ -17,11 +18,13 @@ from synthdata.data.stream import stream, stream_pairs
 __all__ = [
     "DataConfig",
     "Images",
+    "Negatives",
     "Pairs",
     "PairsConfig",
     "RealData",
     "ShuffledRows",
     "load_images",
+    "load_negatives",
     "load_pairs",
     "shuffled_indices",
     "stream",

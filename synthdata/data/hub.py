@@ -89,9 +89,9 @@ def open_hf(argument: str, config: DataConfig) -> Source:
     if not folder.exists() and (path[0] in "./~" or path.count("/") > 1):
         raise MisuseError(f"{path} does not exist: give a dataset folder, or a repository of the Hub as OWNER/NAME")
     if not folder.is_dir():
-        return _from_datasets(f"hf:{argument}", config, _caches(), path=path, name=name or None)
+        return _from_datasets(f"hf:{argument}", config, cache_folders(), path=path, name=name or None)
     refuse_irregular(folder, f"hf:{argument}")
-    return _from_datasets(f"hf:{argument}", config, [folder, *_caches()], path=str(folder), name=name or None)
+    return _from_datasets(f"hf:{argument}", config, [folder, *cache_folders()], path=str(folder), name=name or None)
 
 
 def open_parquet(argument: str, config: DataConfig) -> Source:
@@ -108,13 +108,13 @@ def open_parquet(argument: str, config: DataConfig) -> Source:
     raise MisuseError(f"{argument or source} does not exist, or is no file: give a Parquet file or a folder of them")
 
 
-def _caches() -> list[Path]:
+def cache_folders() -> list[Path]:
     """Where files of the Hub, and those that were packed in archives, lie on this machine."""
     return [Path(datasets.config.HF_DATASETS_CACHE), Path(HF_HUB_CACHE)]
 
 
 def _from_datasets(source: str, config: DataConfig, folders: Sequence[Path], **arguments: Any) -> Source:
-    by_name = _by_split(source, _load(source, **arguments))
+    by_name = _by_split(source, load_splits(source, **arguments))
     features = by_name["train"].features
     image_column = _image_column(source, features, config.image_column)
     label_column = _label_column(source, features, config.label_column)
@@ -127,7 +127,16 @@ def _from_datasets(source: str, config: DataConfig, folders: Sequence[Path], **a
     return Source(splits, classes)
 
 
-def _load(source: str, **arguments: Any) -> datasets.DatasetDict:
+def load_splits(source: str, **arguments: Any) -> datasets.DatasetDict:
+    """All splits that ``datasets.load_dataset`` finds.
+
+    Args:
+        source: as it was given, for messages.
+
+    Raises:
+        MisuseError: there is no such dataset, or it cannot be used.
+        FailureError: it cannot be read, or the Hub does not answer.
+    """
     try:
         return datasets.load_dataset(**arguments)
     except DatasetNotFoundError as error:

@@ -54,6 +54,11 @@ class Images(Dataset[Tensor]):
         return self._format.image_size
 
     @property
+    def source(self) -> SourceSplit:
+        """The source split that the images come from."""
+        return self._split
+
+    @property
     def candidates(self) -> Tensor:
         """(M,) int64 rows of the source not known to be unreadable; unlike `source_indices`, decodes nothing."""
         return self._candidates

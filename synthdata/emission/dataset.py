@@ -9,12 +9,13 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib.metadata import version
 from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
+from datasets import Features
 from tqdm import tqdm
 
 import synthdata
@@ -42,7 +43,8 @@ from synthdata.formats import inside
 from synthdata.processes import rank, world_size
 
 _CLAIM = re.compile(r"(\d{1,9})-of-(\d{1,9})\.claim")
-_NOT_SETTINGS = ("run", "output", "batch_size", "worker", "workers")
+_PATHS = ("run", "output", "source", "encoder", "graph", "truth")
+_NOT_SETTINGS = (*_PATHS, "batch_size", "worker", "workers")
 _RECORDED_VERSIONS = ("torch", "torchvision", "diffusers", "datasets", "pillow", "pyarrow", "numpy")
 
 
@@ -65,6 +67,9 @@ class RowMaker(Protocol):
 
     def prepare(self) -> None:
         """Compute what all rows need; called once, before the first row is made."""
+
+    def features(self, kind: Kind) -> Features:
+        """The columns of a Parquet file."""
 
     def make(self, kind: Kind, criteria: dict[str, Any], shards: Sequence[Shard]) -> Iterator[list[Row]]:
         """Blocks of rows in order, all those of ``shards``, of one kind, among them; others are skipped."""
@@ -220,7 +225,8 @@ def _make(shards: Sequence[Shard], plan: Plan, writer: ShardWriter, maker: RowMa
         for kind in dict.fromkeys(shard.kind for shard in shards):
             criteria = plan["criteria"][kind]
             of_kind = [shard for shard in shards if shard.kind == kind]
-            for made in writer.write(of_kind, criteria["edges"], maker.make(kind, criteria, of_kind)):
+            blocks = maker.make(kind, criteria, of_kind)
+            for made in writer.write(of_kind, maker.features(kind), criteria["edges"], blocks):
                 if not writer.expected:
                     record(folder, made)
 
@@ -264,13 +270,22 @@ def _command(config: DatasetConfig, program: str) -> str:
     flags, common = [], {field.name for field in fields(DatasetConfig)}
     for field in sorted(fields(config), key=lambda field: (field.name not in ("run", "output"), field.name in common)):
         value = getattr(config, field.name)
-        if field.name in ("batch_size", "worker", "workers") or value == field.default:
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if field.name in ("batch_size", "worker", "workers") or value == default:
             continue
-        if field.name in ("run", "output"):
-            relative = os.path.relpath(value)
-            value = Path(value).name if relative.startswith("..") else relative
+        if field.name in _PATHS:
+            value = _relative(value)
         flags.append(f"--{field.name} {shlex.quote(str(list(value) if isinstance(value, tuple) else value))}")
     return " ".join([program, *flags])
+
+
+def _relative(source: str) -> str:
+    """A path, or a source such as ``parquet:PATH``, from the working directory on, or by its name alone."""
+    prefix, colon, path = source.rpartition(":")
+    if not Path(path).exists() and source != path:
+        return source
+    relative = os.path.relpath(path)
+    return f"{prefix}{colon}{Path(path).name if relative.startswith('..') else relative}"
 
 
 def _versions() -> dict[str, str]:

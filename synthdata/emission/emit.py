@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from accelerate.utils import parse_flag_from_env
+from datasets import Features
 
 from synthdata.emission.compute import ModelThreads, embed_real_images
 from synthdata.emission.config import EmissionConfig, check_config
 from synthdata.emission.criteria import Criteria, draw_reference, measure_criteria
 from synthdata.emission.dataset import Emission, check_output, write_dataset
+from synthdata.emission.encoding import parquet_features
 from synthdata.emission.fidelity import measure_fidelity
 from synthdata.emission.guard import RealNeighbours
 from synthdata.emission.kinds import Kind, Row
@@ -71,6 +73,9 @@ class _Samples:
 
     def prepare(self) -> None:
         _ = self._real
+
+    def features(self, kind: Kind) -> Features:
+        return parquet_features(kind)
 
     def make(self, kind: Kind, criteria: dict[str, Any], shards: Sequence[Shard]) -> Iterator[list[Row]]:
         return selected_rows(self.models, self._real, checked(criteria, Criteria), shards)

@@ -33,7 +33,7 @@ class EncodedRow:
     Attributes:
         index: its index in the dataset.
         key: its name within the dataset.
-        images: the encoded images: one of a hard sample, two of a pair.
+        images: the encoded images, by member.
         suffix: file name suffix of the images.
         metadata: its columns.
         dropped: as in ``Row``.
@@ -42,7 +42,7 @@ class EncodedRow:
 
     index: int
     key: str
-    images: tuple[bytes, ...]
+    images: dict[str, bytes]
     suffix: str
     metadata: dict[str, Any]
     dropped: Counter[str]
@@ -51,7 +51,9 @@ class EncodedRow:
 
 def encode_row(row: Row, image_format: ImageFormat, quality: int) -> EncodedRow:
     """Encode a row's images; ``quality`` is that of "jpeg", from 1 to 100, the other formats keep every pixel."""
-    images = tuple(_encode_image(image, image_format, quality) for image in row.images)
+    members = KINDS[row.kind].members if row.members is None else row.members
+    encoded = (_encode_image(image, image_format, quality) for image in row.images)
+    images = dict(zip(members, encoded, strict=True))
     key, suffix = f"{row.kind}-{row.index:08d}", _SUFFIXES[image_format]
     return EncodedRow(row.index, key, images, suffix, row.metadata, row.dropped, row.candidate_scores)
 
@@ -67,11 +69,11 @@ def _encode_image(image: NDArray[Any], image_format: ImageFormat, quality: int) 
     return buffer.getvalue()
 
 
-def write_tar(file: HashedFile, kind: Kind, rows: Iterable[EncodedRow]) -> None:
+def write_tar(file: HashedFile, features: Features, rows: Iterable[EncodedRow]) -> None:
     """WebDataset: for each row its images, ``<key>.png`` or ``<key>.a.png`` and ``<key>.b.png``, and ``<key>.json``."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:  # type: ignore[call-overload]
         for row in rows:
-            for member, image in zip(KINDS[kind].members, row.images, strict=True):
+            for member, image in row.images.items():
                 _add(tar, ".".join(filter(None, (row.key, member, row.suffix))), image)
             _add(tar, f"{row.key}.json", json.dumps(row.metadata).encode())
 
@@ -82,28 +84,29 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, io.BytesIO(content))
 
 
-def write_parquet(file: HashedFile, kind: Kind, rows: Iterable[EncodedRow]) -> None:
+def write_parquet(file: HashedFile, features: Features, rows: Iterable[EncodedRow]) -> None:
     """Parquet whose columns ``image``, or ``image_a`` and ``image_b``, are read as images, beside the metadata."""
-    schema = parquet_features(kind).arrow_schema
+    schema = features.arrow_schema
     with pq.ParquetWriter(file, schema, write_page_index=True) as writer:
         for batch in batched(rows, ROW_GROUP):
-            writer.write_table(pa.Table.from_pylist([_parquet_row(kind, row) for row in batch], schema))
+            writer.write_table(pa.Table.from_pylist([_parquet_row(row) for row in batch], schema))
 
 
 def parquet_features(kind: Kind) -> Features:
     """The columns of a Parquet file."""
     metadata = {"index": "int64", "seed": "int64", **KINDS[kind].columns}
-    images = {_column(member): ImageFeature() for member in KINDS[kind].members}
+    images = {image_column(member): ImageFeature() for member in KINDS[kind].members}
     return Features({**images, **{name: Value(dtype) for name, dtype in metadata.items()}})
 
 
-def _parquet_row(kind: Kind, row: EncodedRow) -> dict[str, Any]:
+def _parquet_row(row: EncodedRow) -> dict[str, Any]:
     images = {
-        _column(member): {"bytes": image, "path": ".".join(filter(None, (row.key, member, row.suffix)))}
-        for member, image in zip(KINDS[kind].members, row.images, strict=True)
+        image_column(member): {"bytes": image, "path": ".".join(filter(None, (row.key, member, row.suffix)))}
+        for member, image in row.images.items()
     }
     return {**images, **row.metadata}
 
 
-def _column(member: str) -> str:
+def image_column(member: str) -> str:
+    """The Parquet column of a member."""
     return f"image_{member}" if member else "image"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["hard", "pairs"]
+Kind = Literal["hard", "pairs", "relations"]
 
 CANDIDATES = "candidates"
 """In a manifest's columns: the score of all candidates, before any was dropped."""
@@ -25,7 +25,7 @@ class RowKind:
 
     Attributes:
         members: names of its images; one image has no name.
-        score: the column that rows are chosen by.
+        score: the column that rows are chosen by; empty for rows that are not.
         columns: its other columns, with the type that `datasets` gives each.
         reasons: why candidates are dropped, in the order in which the criteria are looked at.
     """
@@ -51,6 +51,8 @@ KINDS: dict[Kind, RowKind] = {
         {"similarity": "float64", **_NEAREST},
         ("memorised", "unrealistic", "too_different", "too_alike", SURPLUS),
     ),
+    # What a relation tells beside these depends on what it is about: its maker says so.
+    "relations": RowKind((), "", {}, ()),
 }
 
 
@@ -61,10 +63,11 @@ class Row:
     Attributes:
         kind: what it is.
         index: its index in the dataset.
-        images: (H, W, C) uint8, one for each of the kind's members; empty until a candidate is accepted.
+        images: (H, W, C) uint8, one for each of its members; empty until a candidate is accepted.
         metadata: its columns.
         dropped: number of its candidates that were dropped, by reason.
         candidate_scores: the score of all its candidates.
+        members: names of its images, where these are others than its kind's.
     """
 
     kind: Kind
@@ -73,3 +76,4 @@ class Row:
     metadata: dict[str, Any] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
     candidate_scores: list[float] = field(default_factory=list)
+    members: tuple[str, ...] | None = None

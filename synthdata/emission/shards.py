@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain, dropwhile, islice
 from pathlib import Path
 
+from datasets import Features
 from tqdm import tqdm
 
 from synthdata.emission.config import DatasetConfig
@@ -39,12 +40,16 @@ class ShardWriter:
     progress: tqdm
 
     def write(
-        self, shards: Sequence[Shard], edges: dict[str, list[float]], blocks: Iterator[list[Row]]
+        self,
+        shards: Sequence[Shard],
+        features: Features,
+        edges: dict[str, list[float]],
+        blocks: Iterator[list[Row]],
     ) -> Iterator[Record]:
         """Write ``shards``, of one kind and in order, from the rows in ``blocks``; yields the record of each.
 
         A shard is written in the work folder and appears under its name when it is complete. The columns that ``edges``
-        names are counted in histograms.
+        names are counted in histograms; a Parquet file has the columns ``features``.
 
         Raises:
             FailureError: the disk is full, or a restored shard differs from what it was.
@@ -52,12 +57,14 @@ class ShardWriter:
         with ThreadPoolExecutor(_ENCODERS, "encode") as pool:
             rows = chain.from_iterable(ordered_map(pool, self._encode, blocks, window=_ENCODERS + 1))
             for shard in shards:
-                yield self._write_shard(shard, _rows_of(shard, rows), edges)
+                yield self._write_shard(shard, features, _rows_of(shard, rows), edges)
 
     def _encode(self, block: list[Row]) -> list[EncodedRow]:
         return [encode_row(row, self.config.image_format, self.config.quality) for row in block]
 
-    def _write_shard(self, shard: Shard, rows: Iterator[EncodedRow], edges: dict[str, list[float]]) -> Record:
+    def _write_shard(
+        self, shard: Shard, features: Features, rows: Iterator[EncodedRow], edges: dict[str, list[float]]
+    ) -> Record:
         path = inside(Path(self.config.output), shard.path, whole=False)
         work = inside(Path(self.config.output), WORK)
         for left_over in work.glob(f"{shard.name}.*.part"):
@@ -65,7 +72,7 @@ class ShardWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         tally = Tally(shard.kind, edges)
         with appearing_whole(path, work / f"{shard.name}.{os.getpid()}.part") as file:
-            _WRITERS[self.config.format](file, shard.kind, self._counted(tally.counting(rows)))
+            _WRITERS[self.config.format](file, features, self._counted(tally.counting(rows)))
             if file.sha256 != self.expected.get(shard.path, file.sha256):
                 raise FailureError(
                     f"{path} comes out other than manifest.json says, on other hardware or by other versions: emit the "

@@ -33,7 +33,8 @@ class Tally:
             self.dropped.update(row.dropped)
             for column in self.edges:
                 self.values.setdefault(column, []).append(row.metadata[column])
-            self.values.setdefault(CANDIDATES, []).extend(row.candidate_scores)
+            if KINDS[self.kind].score:
+                self.values.setdefault(CANDIDATES, []).extend(row.candidate_scores)
             yield row
 
     def summary(self) -> dict[str, Any]:

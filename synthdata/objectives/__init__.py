@@ -8,13 +8,14 @@ it imports no other room.
 from synthdata.objectives.contrastive import nt_xent
 from synthdata.objectives.cross_correlation import barlow_twins, cross_correlation, log_distillation
 from synthdata.objectives.gather import all_gather_with_gradient
-from synthdata.objectives.hard_negatives import debiased_nt_xent, hard_negative_nt_xent
+from synthdata.objectives.hard_negatives import Related, debiased_nt_xent, hard_negative_nt_xent, hasa_nt_xent
 from synthdata.objectives.hardness import bounded_hardness, hardness
 from synthdata.objectives.info_nce import batch_info_nce, queue_info_nce
 from synthdata.objectives.realism import discriminator_loss, generator_loss, r1_penalty
 from synthdata.objectives.similarity import pair_similarity, similarity_loss, similarity_target
 
 __all__ = [
+    "Related",
     "all_gather_with_gradient",
     "barlow_twins",
     "batch_info_nce",
@@ -25,6 +26,7 @@ __all__ = [
     "generator_loss",
     "hard_negative_nt_xent",
     "hardness",
+    "hasa_nt_xent",
     "log_distillation",
     "nt_xent",
     "pair_similarity",

@@ -12,6 +12,7 @@ from synthdata.emission.files import disk_errors
 from synthdata.emission.manifest import CARD, MANIFEST, read_manifest
 from synthdata.formats import inside
 from synthdata.publishing.label_reach import label_reach_sentence
+from synthdata.publishing.relations_card import relations_card
 from synthdata.publishing.rendering import render
 from synthdata.publishing.sources import describe_source
 
@@ -62,12 +63,24 @@ def write_dataset_card(folder: Path) -> None:
     """
     manifest = read_manifest(folder)
     check_known(manifest["kinds"], folder)
+    if "construction" in manifest:
+        source = describe_source(manifest["construction"]["source"]["data"])
+        content = relations_card(folder, manifest, _header(manifest, source))
+    else:
+        content = _samples_card(folder, manifest)
+    aside = folder / ".README.md.partial"
+    aside.unlink(missing_ok=True)  # never through a link that somebody put there
+    DatasetCard(content).save(aside)
+    aside.replace(folder / "README.md")  # whole or not at all
+
+
+def _samples_card(folder: Path, manifest: dict[str, Any]) -> str:
     kinds = {kind: _kind(kind, manifest) for kind in manifest["kinds"]}
     for kind, facts in kinds.items():
         _save_histogram(inside(folder, facts["histogram"]), kind, manifest)
     settings = manifest["settings"]
     source = describe_source(manifest["run"]["source"]["data"])
-    content = render(
+    return render(
         "dataset.md",
         _header(manifest, source),
         name=folder.resolve().name,
@@ -81,21 +94,18 @@ def write_dataset_card(folder: Path) -> None:
         training=manifest.get("training", {}),
         label_reach=label_reach_sentence(folder, manifest),
     )
-    aside = folder / ".README.md.partial"
-    aside.unlink(missing_ok=True)  # never through a link that somebody put there
-    DatasetCard(content).save(aside)
-    aside.replace(folder / "README.md")  # whole or not at all
 
 
 def _header(manifest: dict[str, Any], source: dict[str, Any]) -> DatasetCardData:
     settings = manifest["settings"]
+    constructed = "construction" in manifest
     rows = sum(summary["rows"] for summary in manifest["kinds"].values())
     return DatasetCardData(
         license=settings["license"],
         size_categories=[next((name for limit, name in _SIZES.items() if rows < limit), "n>10M")],
         source_datasets=[source["repository"]] if "repository" in source else None,
-        task_categories=["image-feature-extraction"],
-        tags=["synthetic", "contrastive-learning", settings["format"]],
+        task_categories=["feature-extraction" if constructed else "image-feature-extraction"],
+        tags=["relations" if constructed else "synthetic", "contrastive-learning", settings["format"]],
         configs=[
             {
                 "config_name": kind,

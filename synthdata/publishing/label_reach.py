@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from synthdata.emission.manifest import read_manifest
 from synthdata.errors import FailureError, MisuseError
 from synthdata.publishing.sources import describe_source
+from synthdata.reading import read_json
 
 FILE = "label_reach.json"
 
@@ -29,7 +31,7 @@ def keep_label_reach(folder: Path, way: str, circumstances: dict[str, Any]) -> b
     if "refused" in found:
         return False
     facts = {
-        "dataset": _identity(json.loads((folder / "manifest.json").read_text())),
+        "dataset": _identity(read_manifest(folder)),
         **{name: circumstances[name] for name in ("source", "method", "steps")},
         **{name: found[name] for name in ("images", "features")},
         "with_dataset": found["ways"][way],
@@ -50,7 +52,7 @@ def label_reach_sentence(folder: Path, manifest: dict[str, Any]) -> str | None:
     """
     path = folder / FILE
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path, dict[str, Any])
         return _sentence(facts) if facts["dataset"] == _identity(manifest) else None
     except FileNotFoundError:
         return None

@@ -23,6 +23,7 @@ _METHODS = {
     "debiased": "debiased contrastive learning (Chuang et al., NeurIPS 2020)",
     "hard_negative": "contrastive learning with hard negatives (Robinson et al., ICLR 2021)",
     "sacl_xd": "SACL-XD (Meng et al., NeurIPS 2023)",
+    "hasa": "HaSa (Zhang et al., WWW 2024)",
 }
 _SYNTHETIC = {
     "inflate": "a frozen generator's images",

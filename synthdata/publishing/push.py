@@ -22,7 +22,7 @@ from synthdata.reading import read_json
 
 RESUME = "run the same command again: what was uploaded is kept"
 # Shards of an earlier push whose names differ, such as those of another count, would be loaded along with the new ones.
-SHARDS = ["data/hard/*", "data/pairs/*"]
+SHARDS = ["data/hard/*", "data/pairs/*", "data/relations/*"]
 HIDDEN = [".*", "*/.*"]
 # What a model folder may hold. Everything else, pickled weights and code above all, could run when others load it.
 MODEL_SUFFIXES = {".safetensors", ".json", ".yaml", ".md", ".txt", ".png", ".jpg", ".svg"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import tee
 from typing import Any
 
 import torch
@@ -11,16 +12,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from synthdata.data import (
+    Negatives,
     Pairs,
     PairsConfig,
     RealData,
     load_images,
+    load_negatives,
     load_pairs,
     shuffled_indices,
     stream,
     stream_pairs,
     to_float,
 )
+from synthdata.errors import MisuseError
 from synthdata.models import synchronise_batch_norm
 from synthdata.rng import BatchRandom
 from synthdata.training.acceleration import compile_networks, to_device
@@ -29,7 +33,7 @@ from synthdata.training.contrast_config import ContrastConfig
 from synthdata.training.contrast_plan import ContrastPlan
 from synthdata.training.execution import build_encoder, execute, finished_report, start_accelerator
 from synthdata.training.method_scores import save_and_score
-from synthdata.training.methods import ContrastiveMethod, build_method
+from synthdata.training.methods import METHODS, ContrastiveMethod, RelatedViews, build_method
 from synthdata.training.optimisation import cosine_schedule, encoder_optimizer, restore_layouts, step_optimizer
 from synthdata.training.run_directory import RunDirectory
 from synthdata.views import RandomView
@@ -47,6 +51,7 @@ class ContrastTraining:
         synthetic: the rows of an emitted dataset; None for real images alone.
         method: on the accelerator's device.
         accelerator: device, processes and precision.
+        negatives: constructed negatives of the real images; None for none.
     """
 
     def __init__(
@@ -56,7 +61,9 @@ class ContrastTraining:
         synthetic: Pairs | None,
         method: ContrastiveMethod,
         accelerator: Accelerator,
+        negatives: Negatives | None = None,
     ) -> None:
+        self.negatives = negatives
         self.config, self.real, self.synthetic = config, real, synthetic
         self.method, self.accelerator = method, accelerator
         method.autocast = accelerator.autocast
@@ -84,10 +91,17 @@ class ContrastTraining:
         device, step = self.accelerator.device, iteration * self.plan.accumulation
         self.real_batches: Iterator[Tensor] = iter(())
         self.synthetic_batches: Iterator[tuple[Tensor, Tensor]] = iter(())
+        self.negative_batches: Iterator[Tensor] = iter(())
+        self.negative_weights: Iterator[Negatives] = iter(())
         if self.real is not None and self.plan.real:
             split, workers = self.real.train, self.config.data.workers if self.config.data else 0
             drawn = self._indices(len(split), "real", self.plan.real, step)
             self.real_batches = stream(split, drawn, device, workers)
+            if self.negatives is not None:
+                anchors = self._indices(len(split), "real", self.plan.real, step)
+                ours, theirs = tee(self._drawn_negatives(anchors, step))
+                self.negative_batches = stream(split, (drawn.places.flatten() for drawn in ours), device, workers)
+                self.negative_weights = theirs
         if self.synthetic is not None and self.plan.synthetic:
             drawn = self._indices(self.synthetic.shard_rows, "synthetic", self.plan.synthetic, step)
             self.synthetic_batches = stream_pairs(self.synthetic, drawn, device, self.config.workers)
@@ -96,8 +110,9 @@ class ContrastTraining:
         """One step of the optimiser; returns the loss, detached."""
         plan, loss_sum = self.plan, torch.zeros((), device=self.accelerator.device)
         for micro in range(plan.accumulation):
-            view_1, view_2 = self._views(iteration * plan.accumulation + micro)
-            loss = self.method.loss(view_1, view_2) / plan.accumulation
+            random = self._random(iteration * plan.accumulation + micro)
+            view_1, view_2 = self._views(random)
+            loss = self.method.loss(view_1, view_2, self._related(random)) / plan.accumulation
             loss.backward()
             loss_sum += loss.detach()
         train = self.config.train
@@ -115,12 +130,33 @@ class ContrastTraining:
         self.optimizer.load_state_dict(state["optimizer"])
         restore_layouts(self.optimizer)
 
-    def _views(self, step: int) -> tuple[Tensor, Tensor]:
-        """The two views of every anchor of this process, real ones first."""
+    def _random(self, step: int, device: torch.device | str | None = None) -> BatchRandom:
         accelerator = self.accelerator
-        random = BatchRandom(
-            self.config.seed, step, accelerator.process_index, accelerator.num_processes, accelerator.device
-        )
+        device = accelerator.device if device is None else device
+        return BatchRandom(self.config.seed, step, accelerator.process_index, accelerator.num_processes, device)
+
+    def _drawn_negatives(self, anchors: Iterator[Tensor], start: int) -> Iterator[Negatives]:
+        """The negatives of each batch of anchors."""
+        assert self.negatives is not None
+        most = self.negatives.places.shape[1]
+        count = min(self.config.method_settings.related, most)
+        for step, batch in enumerate(anchors, start):
+            random = self._random(step, "cpu")
+            keys = random.rows("negatives", len(batch), lambda rows, g: torch.rand(rows, most, generator=g))
+            yield self.negatives.draw(batch, keys, count)
+
+    def _related(self, random: BatchRandom) -> RelatedViews | None:
+        """Views of constructed negatives, if there are any."""
+        if self.negatives is None:
+            return None
+        images, drawn = to_float(next(self.negative_batches)), next(self.negative_weights)
+        view = self.real_view
+        views = view.apply(images, random.rows("negative view", len(images), view.draw))
+        device = self.accelerator.device
+        return RelatedViews(views, drawn.weights.to(device), drawn.suspected.to(device))
+
+    def _views(self, random: BatchRandom) -> tuple[Tensor, Tensor]:
+        """The two views of every anchor of this process, real ones first."""
         views: list[tuple[Tensor, Tensor]] = []
         # Each source draws its own views: a row's views do not depend on how processes share the batch.
         if self.plan.real:
@@ -211,7 +247,26 @@ def build_contrast(
     if config.train.compile:
         for network in method.encoders().values():
             compile_networks(network, None, accelerator.device)
-    return ContrastTraining(config, real, synthetic, method, accelerator)
+    negatives = _load_negatives(config, real)
+    return ContrastTraining(config, real, synthetic, method, accelerator, negatives)
+
+
+def _load_negatives(config: ContrastConfig, real: RealData | None) -> Negatives | None:
+    """The constructed negatives that the configuration names.
+
+    Raises:
+        MisuseError: they do not go with the method, or with the images.
+    """
+    if config.relations is None:
+        if config.method == "hasa":
+            raise MisuseError("hasa needs constructed negatives: give --relations DIR, or choose hard_negative")
+        return None
+    if not METHODS[config.method].takes_related:
+        readers = ", ".join(name for name, method in METHODS.items() if method.takes_related)
+        raise MisuseError(f"{config.method} reads no --relations: choose one of {readers}")
+    if real is None or config.shards is not None:
+        raise MisuseError("--relations are between real images: give --data.source, and no --shards")
+    return load_negatives(config.relations, real.train)
 
 
 def _finish(training: ContrastTraining, run: RunDirectory) -> dict[str, Any]:
@@ -222,6 +277,7 @@ def _finish(training: ContrastTraining, run: RunDirectory) -> dict[str, Any]:
         "method": config.method,
         "mix": config.mix,
         "shards": config.shards,
+        "relations": config.relations,
         "seed": config.seed,
         "steps": plan.steps,
         "images_seen": plan.images,

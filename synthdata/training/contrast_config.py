@@ -21,6 +21,7 @@ Method = Literal[
     "vicreg",
     "debiased",
     "hard_negative",
+    "hasa",
     "sacl_xd",
 ]
 Mix = Literal["ratio", "adainf"]
@@ -35,8 +36,10 @@ class MethodConfig(SlimmingConfig):
             training for mocov3 and byol. Long trainings want it nearer to 1: 0.999 (MoCo), 0.996 (BYOL).
         queue_size: keys of earlier batches that mocov2 has as negatives.
         predictor_dim: hidden units of the predictor of mocov3, byol and simsiam.
-        class_prior: τ⁺ of debiased and hard_negative: the probability that a negative is of the anchor's own class.
-        concentration: β of hard_negative: how much harder negatives count more; 0 counts all alike.
+        class_prior: τ⁺ of debiased and hard_negative: the probability that a negative is of the anchor's own class;
+            of hasa, that it is false.
+        concentration: β of hard_negative and hasa: how much harder negatives count more; 0 counts all alike.
+        related: constructed negatives of each anchor that a step reads, drawn among those it has.
     """
 
     momentum: UnitInterval = 0.99
@@ -44,6 +47,7 @@ class MethodConfig(SlimmingConfig):
     predictor_dim: PositiveInt = 256
     class_prior: PartialShare = 0.1
     concentration: NonNegativeFloat = 0.5
+    related: PositiveInt = 1
 
 
 @dataclass
@@ -57,7 +61,8 @@ class ContrastSettings:
         workers: processes that decode such images.
         method: simclr (Chen et al. 2020), mocov2 (Chen et al. 2020), mocov3 (Chen et al. 2021), byol (Grill et al.
             2020), simsiam (Chen & He 2021), barlowtwins (Zbontar et al. 2021), vicreg (Bardes et al. 2022), debiased
-            (Chuang et al. 2020), hard_negative (Robinson et al. 2021) or sacl_xd (Meng et al. 2023).
+            (Chuang et al. 2020), hard_negative (Robinson et al. 2021), sacl_xd (Meng et al. 2023) or, with constructed
+            negatives, hasa (Zhang et al. 2024).
         method_settings: what the methods have beyond an encoder and a temperature.
         synthetic_share: share of the anchors that is synthetic, where there are both.
         tracker: also send the metrics to this tracker of Accelerate.
@@ -89,6 +94,8 @@ class ContrastConfig(ContrastSettings):
     Attributes:
         shards: the synthetic images: a dataset directory, or a repository of the Hub as OWNER/NAME or
             hf://datasets/OWNER/NAME. None if not given.
+        relations: constructed negatives of the real images, which simclr, debiased, hard_negative and hasa read beside
+            those of the batch: a directory that `synthdata construct hard_negatives` made, or a repository of the Hub.
         data: the real images. None if not given: the encoder sees synthetic images only, and is not scored.
         mix: "ratio" mixes by synthetic_share. "adainf" (Wang et al., ICLR 2024) lets each real image count as ten
             synthetic ones, and gives all images the weaker synthetic_views.
@@ -98,6 +105,7 @@ class ContrastConfig(ContrastSettings):
     """
 
     shards: PathText | None = None
+    relations: PathText | None = None
     data: DataConfig | None = None
     mix: Mix = "ratio"
     seed: Seed = 0

@@ -5,7 +5,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +15,13 @@ from torch import Tensor, nn
 from synthdata.errors import MisuseError
 from synthdata.models import Encoder
 from synthdata.objectives import (
+    Related,
     all_gather_with_gradient,
     barlow_twins,
     batch_info_nce,
     debiased_nt_xent,
     hard_negative_nt_xent,
+    hasa_nt_xent,
     log_distillation,
     nt_xent,
     queue_info_nce,
@@ -27,6 +30,20 @@ from synthdata.training.contrast_config import Method, MethodConfig
 from synthdata.training.slimming import SlimBranch, project_quietly
 
 Embeddings = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class RelatedViews:
+    """Views of constructed negatives.
+
+    Attributes:
+        views: (N · K, C, H, W) images in [−1, 1]; K negatives of the first anchor, then of the second.
+        weights: (N, K) as in ``Related``; likewise ``suspected``.
+    """
+
+    views: Tensor
+    weights: Tensor
+    suspected: Tensor
 
 
 class ContrastiveMethod(nn.Module, ABC):
@@ -38,17 +55,20 @@ class ContrastiveMethod(nn.Module, ABC):
         temperature: divisor of the cosine similarities, where a method has one.
     """
 
+    takes_related: ClassVar[bool] = False
+
     def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
         super().__init__()
         self.encoder, self.settings, self.temperature = encoder, settings, temperature
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
         """Entered around the networks, not around the losses, which want float32."""
 
-    def loss(self, view_1: Tensor, view_2: Tensor) -> Tensor:
+    def loss(self, view_1: Tensor, view_2: Tensor, related: RelatedViews | None = None) -> Tensor:
         """The loss of this process's views: row i of both are a positive pair.
 
         Args:
             view_1: (N, C, H, W) images in [−1, 1]; likewise ``view_2``.
+            related: more negatives, which a method that ``takes_related`` reads.
 
         Returns:
             Scalar; the mean over processes is the loss of the whole batch.
@@ -80,6 +100,21 @@ class ContrastiveMethod(nn.Module, ABC):
 class SimCLR(ContrastiveMethod):
     """Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (ICML 2020)."""
 
+    takes_related = True
+
+    def loss(self, view_1: Tensor, view_2: Tensor, related: RelatedViews | None = None) -> Tensor:
+        if related is None:
+            return super().loss(view_1, view_2)
+        with self.autocast():
+            embeddings = self.encoder(torch.cat([view_1, view_2, related.views])).float()
+        first, second, others = embeddings.split([len(view_1), len(view_2), len(related.views)])
+        others = others.unflatten(0, related.weights.shape)
+        return self.related_objective(first, second, Related(others, related.weights, related.suspected))
+
+    def related_objective(self, view_1: Tensor, view_2: Tensor, related: Related) -> Tensor:
+        """The loss with negatives beside those of the batch."""
+        return debiased_nt_xent(view_1, view_2, self.temperature, 0.0, related)
+
     def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
         return self.encoder(torch.cat([view_1, view_2])).chunk(2)
 
@@ -95,6 +130,9 @@ class Debiased(SimCLR):
         view_1, view_2 = embeddings
         return debiased_nt_xent(view_1, view_2, self.temperature, self.settings.class_prior)
 
+    def related_objective(self, view_1: Tensor, view_2: Tensor, related: Related) -> Tensor:
+        return debiased_nt_xent(view_1, view_2, self.temperature, self.settings.class_prior, related)
+
 
 class HardNegative(SimCLR):
     """SimCLR with the loss of Robinson et al., "Contrastive Learning with Hard Negative Samples" (ICLR 2021)."""
@@ -102,6 +140,20 @@ class HardNegative(SimCLR):
     def objective(self, *embeddings: Tensor) -> Tensor:
         (view_1, view_2), settings = embeddings, self.settings
         return hard_negative_nt_xent(view_1, view_2, self.temperature, settings.class_prior, settings.concentration)
+
+    def related_objective(self, view_1: Tensor, view_2: Tensor, related: Related) -> Tensor:
+        settings = self.settings
+        return hard_negative_nt_xent(
+            view_1, view_2, self.temperature, settings.class_prior, settings.concentration, related
+        )
+
+
+class HaSa(HardNegative):
+    """SimCLR with the loss of Zhang et al., "HaSa" (WWW 2024): constructed negatives tell which may be false."""
+
+    def related_objective(self, view_1: Tensor, view_2: Tensor, related: Related) -> Tensor:
+        settings = self.settings
+        return hasa_nt_xent(view_1, view_2, self.temperature, settings.class_prior, settings.concentration, related)
 
 
 class MoCoV2(ContrastiveMethod):
@@ -290,6 +342,7 @@ METHODS: dict[Method, type[ContrastiveMethod]] = {
     "debiased": Debiased,
     "hard_negative": HardNegative,
     "sacl_xd": SACLXD,
+    "hasa": HaSa,
 }
 
 

@@ -12,7 +12,8 @@ from synthdata.paths import PathText
 class VerifyConfig:
     """Read every shard and compare its size, row count and sha256 with manifest.json.
 
-    Each shard that is missing, truncated or altered gets one line, and the exit code is then 1.
+    Each shard that is missing, truncated or altered gets one line, and the exit code is then 1. Of a constructed
+    dataset, what has to hold for every relation is checked as well.
 
     Attributes:
         folder: what an emission left behind.
@@ -26,6 +27,10 @@ def verify(config: VerifyConfig) -> int:
     from synthdata.emission import read_manifest, verify_dataset
 
     problems = verify_dataset(Path(config.folder))
+    if not problems and "construction" in read_manifest(config.folder):
+        from synthdata.construction.verify import verify_relations
+
+        problems = verify_relations(config.folder)
     for problem in problems:
         print(problem)
     if not problems:
