@@ -50,6 +50,11 @@ for _ in range(epochs):
         optimizer.step()
         model.post_parameter_update()
 results = RankBasedEvaluator().evaluate(
-    model, test.mapped_triples, additional_filter_triples=[train.mapped_triples], batch_size=256, use_tqdm=False
+    model,
+    test.mapped_triples,
+    additional_filter_triples=[train.mapped_triples],
+    batch_size=256,
+    use_tqdm=False,
+    targets=["tail"],
 )
 print(f"mrr {results.get_metric('mrr'):.4f}, hits@10 {results.get_metric('hits_at_10'):.4f}")
