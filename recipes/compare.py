@@ -12,8 +12,8 @@
 - Ctrl-C and SIGTERM save and stop; the same command goes on, and finished runs are kept, also when datasets, seeds or
   limits are added.
 
-Leaves report.md, report.json, comparison.png, efficiency-*.png and runs/ in --output. It ends with one line and exit
-code 2 for settings, images and datasets that do not fit.
+Leaves index.html to look at (--page false for none), report.md, report.json, comparison.png, efficiency-*.png and runs/
+in --output. It ends with one line and exit code 2 for settings, images and datasets that do not fit.
 """
 
 import json
@@ -25,6 +25,7 @@ from synthdata.errors import interruptible_imports, one_line_errors
 with interruptible_imports():
     from synthdata.configuration import parse, told
     from synthdata.evaluation.comparison import as_json, as_markdown, save_plots
+    from synthdata.publishing.pages import write_page
     from synthdata.training.compare import CompareConfig, compare, heading
     from synthdata.training.run_directory import write_aside, writing
 
@@ -45,8 +46,9 @@ def main() -> None:
         plots = save_plots(comparison, folder)
     write_aside(folder / "report.json", json.dumps(circumstances | as_json(comparison), indent=2) + "\n")
     write_aside(folder / "report.md", report)
+    pages = [write_page(folder)] if config.page else []
     print(report)
-    for path in (folder / "report.md", folder / "report.json", *plots):
+    for path in (folder / "report.md", folder / "report.json", *plots, *pages):
         print(path)
 
 

@@ -38,7 +38,7 @@ from synthdata.emission.verify import shard_problem
 from synthdata.errors import MisuseError
 from synthdata.processes import rank, world_size
 
-_NOT_SETTINGS = ("run", "output", "batch_size", "worker", "workers")
+_NOT_SETTINGS = ("run", "output", "batch_size", "worker", "workers", "page")
 _RECORDED_VERSIONS = ("torch", "torchvision", "diffusers", "datasets", "pillow", "pyarrow", "numpy")
 
 
@@ -213,7 +213,7 @@ def _command(config: DatasetConfig, program: str) -> str:
     flags, common = [], {field.name for field in fields(DatasetConfig)}
     for field in sorted(fields(config), key=lambda field: (field.name not in ("run", "output"), field.name in common)):
         value = getattr(config, field.name)
-        if field.name in ("batch_size", "worker", "workers") or value == field.default:
+        if field.name in ("batch_size", "worker", "workers", "page") or value == field.default:
             continue
         if field.name in ("run", "output"):
             relative = os.path.relpath(value)

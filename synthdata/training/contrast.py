@@ -21,14 +21,14 @@ from synthdata.data import (
     stream_pairs,
     to_float,
 )
-from synthdata.evaluation import score_encoder
+from synthdata.evaluation import scores_and_draws
 from synthdata.models import synchronise_batch_norm
 from synthdata.rng import BatchRandom
 from synthdata.training.acceleration import compile_networks, to_device
 from synthdata.training.collective import local_main_process_first
 from synthdata.training.contrast_config import ContrastConfig
 from synthdata.training.contrast_plan import ContrastPlan
-from synthdata.training.execution import build_encoder, execute, finished_report, start_accelerator
+from synthdata.training.execution import Refresh, build_encoder, execute, finished_report, start_accelerator
 from synthdata.training.methods import ContrastiveMethod, build_method
 from synthdata.training.optimisation import cosine_schedule, encoder_optimizer, restore_layouts, step_optimizer
 from synthdata.training.run_directory import RunDirectory
@@ -148,12 +148,13 @@ def train_contrast(
     data: RealData | None = None,
     deadline: float | None = None,
     progress: tqdm | None = None,
+    refresh: Refresh | None = None,
 ) -> dict[str, Any]:
     """Train an encoder, save it, score it on the real images if there are any, and write the report.
 
     Args:
         data: what ``config.data`` names, where it is loaded already.
-        deadline: as for ``execute``; likewise ``progress``.
+        deadline: as for ``execute``; likewise ``progress`` and ``refresh``.
 
     Returns:
         The content of report.json; empty on all but the first process.
@@ -179,6 +180,7 @@ def train_contrast(
         finish=lambda run: _finish(training, run),
         deadline=deadline,
         progress=progress,
+        refresh=refresh,
     )
 
 
@@ -220,7 +222,7 @@ def _finish(training: ContrastTraining, run: RunDirectory) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     if training.real is not None:
         settings, device = config.evaluation, training.accelerator.device
-        scores |= score_encoder(encoder, training.real, device, settings.limit, settings.labels, settings.test)
+        scores |= scores_and_draws(encoder, training.real, device, settings.limit, settings.labels, settings.test)
     return {
         "method": config.method,
         "mix": config.mix,

@@ -9,29 +9,36 @@ from accelerate.utils import set_seed
 
 from synthdata.data import RealData, load_images, to_float
 from synthdata.errors import MisuseError
-from synthdata.evaluation import find_inception_weights, score_encoder
+from synthdata.evaluation import find_inception_weights, scores_and_draws
 from synthdata.models import GAN, Diffusion, Encoder, Generator, load_generator, synchronise_batch_norm
 from synthdata.objectives import pair_similarity
 from synthdata.rng import latents_at
 from synthdata.training.acceleration import compile_networks, to_device
 from synthdata.training.collective import local_main_process_first
 from synthdata.training.config import GeneratorConfig, JointConfig
-from synthdata.training.execution import build_encoder, execute, finished_report, start_accelerator
+from synthdata.training.execution import Refresh, build_encoder, execute, finished_report, start_accelerator
 from synthdata.training.fidelity import generated_distances
 from synthdata.training.figures import Panel, save_grid
 from synthdata.training.joint import JointTraining
 from synthdata.training.run_directory import RunDirectory, writing
+from synthdata.training.trackers import log_picture
 
 GRID_IMAGES = 24
 GRIDS = 4
 
 
-def train_joint(config: JointConfig, data: RealData | None = None, deadline: float | None = None) -> dict[str, Any]:
+def train_joint(
+    config: JointConfig,
+    data: RealData | None = None,
+    deadline: float | None = None,
+    refresh: Refresh | None = None,
+) -> dict[str, Any]:
     """Train, save encoder and generator, score them, and write the report.
 
     Args:
         data: what ``config.data`` names, where it is loaded already.
         deadline: when to save and stop, in seconds of ``time.monotonic``.
+        refresh: as for ``execute``.
 
     Returns:
         The content of report.json.
@@ -57,6 +64,7 @@ def train_joint(config: JointConfig, data: RealData | None = None, deadline: flo
         finish=lambda run: _finish(training, run),
         observe=lambda run, done: _observe(training, run, done),
         deadline=deadline,
+        refresh=refresh,
     )
 
 
@@ -119,6 +127,7 @@ def _observe(training: JointTraining, run: RunDirectory, done: int) -> None:
     if training.generator is not None and step in moments:
         with writing(run.samples):
             save_grid(run.samples / f"step-{step:06d}.png", _panels(training))
+        log_picture(training.accelerator, "samples", run.samples / f"step-{step:06d}.png", done - 1)
 
 
 @torch.no_grad()
@@ -154,7 +163,7 @@ def _finish(training: JointTraining, run: RunDirectory) -> dict[str, Any]:
     if generator is not None:
         run.replace_folder(run.generator, generator.save_pretrained)
     settings, device = config.evaluation, training.accelerator.device
-    scores = score_encoder(encoder, training.data, device, settings.limit, settings.labels, settings.test)
+    scores = scores_and_draws(encoder, training.data, device, settings.limit, settings.labels, settings.test)
     if generator is not None:
         scores |= generated_distances(training, generator)
     return {
