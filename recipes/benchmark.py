@@ -37,6 +37,7 @@ with interruptible_imports():
     from synthdata.benchmarks.view_rates import ViewRatesConfig, view_table
     from synthdata.configuration import read_over, told
     from synthdata.program import Verb, run_verb
+    from synthdata.publishing.pages import write_page
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -51,6 +52,8 @@ def headline(config: HeadlineConfig) -> int:
     outcome = run_headline(config)
     if outcome.text:
         print(outcome.text)
+        if config.page:
+            print(write_page(config.folder))
     return outcome.exit_code
 
 

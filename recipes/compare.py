@@ -13,8 +13,8 @@
 - Ctrl-C and SIGTERM save and stop; the same command goes on, and finished runs are kept, also when datasets, seeds or
   limits are added.
 
-Leaves report.md, report.json, comparison.png, efficiency-*.png and runs/ in --output. It ends with one line and exit
-code 2 for settings, images and datasets that do not fit.
+Leaves index.html to look at (--page false for none), report.md, report.json, comparison.png, efficiency-*.png and runs/
+in --output. It ends with one line and exit code 2 for settings, images and datasets that do not fit.
 """
 
 import json
@@ -28,6 +28,7 @@ with interruptible_imports():
     from synthdata.evaluation.comparison import as_json, as_markdown, save_plots
     from synthdata.publishing.card import write_dataset_card
     from synthdata.publishing.label_reach import keep_label_reach
+    from synthdata.publishing.pages import write_page
     from synthdata.training.compare import CompareConfig, compare, heading, local_datasets
     from synthdata.training.run_directory import write_aside, writing
 
@@ -52,8 +53,9 @@ def main() -> None:
         if keep_label_reach(dataset, way, circumstances):
             with writing(dataset):
                 write_dataset_card(dataset)
+    pages = [write_page(folder)] if config.page else []
     print(report)
-    for path in (folder / "report.md", folder / "report.json", *plots):
+    for path in (folder / "report.md", folder / "report.json", *plots, *pages):
         print(path)
 
 

@@ -17,9 +17,10 @@ What it does:
 - saves and stops on Ctrl-C and SIGTERM; the same command with --resume true goes on;
 - trains on every process of the launcher, with the result of one process.
 
-Leaves a run directory: encoder/, curves/ (PNG), metrics.jsonl, report.json, config.yaml and checkpoints/. It ends with
-one line and exit code 2 for settings and images that do not fit, and 1 for a damaged shard (--on_corrupt skip leaves
-its rows out), a loss that is not finite, or a full disk.
+Leaves a run directory: index.html to look at (--page false for none), encoder/, curves/ (PNG), metrics.jsonl,
+report.json, progress.json, config.yaml and checkpoints/. It ends with one line and exit code 2 for settings and images
+that do not fit, and 1 for a damaged shard (--on_corrupt skip leaves its rows out), a loss that is not finite, or a full
+disk.
 """
 
 import sys
@@ -30,7 +31,9 @@ from synthdata.errors import interruptible_imports, one_line_errors
 with interruptible_imports():
     from synthdata.configuration import parse, told
     from synthdata.publishing.model_card import write_model_card
+    from synthdata.publishing.pages import write_page
     from synthdata.training import GO_ON, ContrastConfig, summarise, train_contrast
+    from synthdata.training.run_directory import as_plain
 
 DIGITS = Path(__file__).parent / "configs" / "contrast" / "digits.yaml"
 
@@ -39,10 +42,17 @@ def main() -> None:
     # Crops and flips that suit photographs would turn one digit into another.
     digits = told(sys.argv[1:], "data.source") == "digits" and told(sys.argv[1:], "config") is None
     config = parse(ContrastConfig, __doc__ or "", default_file=DIGITS if digits else None)
-    report = train_contrast(config)
+    report = train_contrast(config, refresh=show if config.page else None)
     if report:
         write_model_card(Path(config.output_dir))
+        if config.page:
+            show(Path(config.output_dir))
         print(summarise(report, Path(config.output_dir)))
+
+
+def show(run: Path) -> None:
+    """Write the page of a run, which may go on."""
+    write_page(run, as_plain(ContrastConfig()))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ What it does:
 
 - samples on every process of the launcher, or as one process of a job array (``--worker 3 --workers 16``);
 - keeps hard samples and pairs within bands of hardness and similarity, real enough, and no copies of training images;
-- writes WebDataset tar files or Parquet (``--format parquet``), a manifest with every file's sha256, and a card;
+- writes WebDataset tar files or Parquet (``--format parquet``), a manifest with every file's sha256, a card, Croissant
+  metadata, and index.html, a page to look through the rows (``--page false`` for none);
 - goes on where it was interrupted when the same command is run again.
 
 It ends with one line and exit code 2 for a wrong setting or an unusable run or output, and 1 for a full disk or
@@ -20,13 +21,13 @@ with interruptible_imports():
     from synthdata.emission.config import EmissionConfig
     from synthdata.emission.dataset import summary
     from synthdata.emission.emit import emit
-    from synthdata.publishing.card import write_missing_card
+    from synthdata.publishing.complete import complete_dataset
 
 
 def main() -> None:
     config = parse(EmissionConfig, __doc__ or "")
     emission = emit(config)
-    write_missing_card(config.output)
+    complete_dataset(config.output, config.page)
     if emission.tells:
         print(summary(emission))
 

@@ -6,9 +6,10 @@
     accelerate launch recipes/joint.py --config recipes/configs/digits.yaml --arm real --output_dir runs/digits-real
     torchrun --nproc-per-node 2 recipes/joint.py --output_dir runs/two  # several processes
 
-Leaves a run directory: encoder/, generator/ (a diffusers pipeline), samples/ and curves/ (PNG), metrics.jsonl,
-report.json, config.yaml and checkpoints/; and a dataset, of the run runs/NAME in out/NAME beside runs/, of any other in
-its own folder dataset/ (--emission.output DIR puts it elsewhere). Ctrl-C or SIGTERM saves and stops; the same command
+Leaves a run directory: index.html to look at, also while the run goes on (--page false for none), encoder/, generator/
+(a diffusers pipeline), samples/ and curves/ (PNG), metrics.jsonl, report.json, progress.json, config.yaml and
+checkpoints/; and a dataset, of the run runs/NAME in out/NAME beside runs/, of any other in its own folder dataset/
+(--emission.output DIR puts it elsewhere). Ctrl-C or SIGTERM saves and stops; the same command
 with --resume true goes on. A run that was killed resumes from its last checkpoint and, on a CPU, ends with the same
 bits as one never interrupted. All arms take equally many encoder steps over equally many images.
 
@@ -31,10 +32,11 @@ with interruptible_imports():
     from synthdata.emission.config import EmissionConfig
     from synthdata.emission.dataset import summary
     from synthdata.emission.emit import emit
-    from synthdata.publishing.card import write_missing_card
+    from synthdata.publishing.complete import complete_dataset
     from synthdata.publishing.model_card import write_model_card
+    from synthdata.publishing.pages import write_page
     from synthdata.training import GO_ON, JointConfig, summarise, train_joint
-    from synthdata.training.run_directory import dataset_folder
+    from synthdata.training.run_directory import as_plain, dataset_folder
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -44,13 +46,15 @@ def main() -> None:
     emission = final_emission(config)
     if emission and not config.resume and Path(emission.output).exists():
         raise MisuseError(f"{emission.output} exists already: remove it, or name another --emission.output")
-    report = train_joint(config)
+    report = train_joint(config, refresh=show if config.page else None)
     if report:
         write_model_card(Path(config.output_dir))
+        if config.page:
+            show(Path(config.output_dir))
         print(summarise(report, Path(config.output_dir)))
     if emission:
         emitted = emit(emission)
-        write_missing_card(emission.output)
+        complete_dataset(emission.output, emission.page)
         if emitted.tells:
             print(summary(emitted))
 
@@ -61,6 +65,11 @@ def default_file(arguments: list[str]) -> Path | None:
         return None
     diffusion = told(arguments, "generator.kind") == "diffusion"
     return CONFIGS / ("digits-diffusion.yaml" if diffusion else "digits.yaml")
+
+
+def show(run: Path) -> None:
+    """Write the page of a run, which may go on."""
+    write_page(run, as_plain(JointConfig()))
 
 
 def final_emission(config: JointConfig) -> EmissionConfig | None:
@@ -77,6 +86,7 @@ def final_emission(config: JointConfig) -> EmissionConfig | None:
         pairs=pairs,
         shard_size=config.emission.shard_size,
         seed=config.seed,
+        page=config.page,
     )
 
 

@@ -10,6 +10,7 @@ with interruptible_imports():
     from synthdata.program import Verb, run_verb
     from synthdata.verbs.construct import ConstructVerb, construct
     from synthdata.verbs.finish import FinishConfig, finish
+    from synthdata.verbs.page import PageConfig, page
     from synthdata.verbs.push import PushConfig, PushModelConfig, push, push_model
     from synthdata.verbs.quickstart import QuickstartConfig, quickstart
     from synthdata.verbs.slim import SlimConfig, slim
@@ -23,6 +24,7 @@ Check, complete and share the datasets and models that the recipes write.
   accelerate launch recipes/emit.py --run runs/digits --output out/digits   write a dataset of hard samples and pairs
   synthdata verify out/digits                                               check every shard against the manifest
   synthdata construct hard_negatives --source digits --encoder DIR          write relations between the rows of a source
+  synthdata page out/digits                                                 write its page to look at, index.html
   synthdata push out/digits OWNER/NAME                                      put it on the Hugging Face Hub
 
 Exit codes: 0 done; 1 something failed or is damaged; 2 the request cannot be met as given.
@@ -33,6 +35,7 @@ VERBS: list[Verb] = [
     ConstructVerb("construct", "write a dataset of relations between the rows of a source", object, construct),
     Verb("verify", "check a dataset folder against its manifest", VerifyConfig, verify),
     Verb("finish", "write the manifest of a dataset that several workers emitted", FinishConfig, finish),
+    Verb("page", "write the page of a run, a dataset or a comparison again", PageConfig, page),
     Verb("push", "push a dataset folder to the Hub", PushConfig, push),
     Verb("push-model", "push an encoder or a generator to the Hub", PushModelConfig, push_model),
     Verb("slim", "cut a smaller encoder out of a trained one", SlimConfig, slim),

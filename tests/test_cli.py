@@ -34,7 +34,15 @@ def run_cli(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_verb_and_an_example_of_its_use() -> None:
     shown = run_cli("--help")
     assert shown.returncode == 0
-    for words in ("verify", "finish", "push", "push-model", "synthdata push out/digits OWNER/NAME", "Exit codes"):
+    for words in (
+        "verify",
+        "finish",
+        "page",
+        "push",
+        "push-model",
+        "synthdata push out/digits OWNER/NAME",
+        "Exit codes",
+    ):
         assert words in shown.stdout
 
 
@@ -43,6 +51,7 @@ def test_help_names_every_verb_and_an_example_of_its_use() -> None:
     [
         ("verify", ("DIR", "sha256", "exit code")),
         ("finish", ("DIR", "--workers", "manifest.json")),
+        ("page", ("DIR", "--show_real", "--run", "index.html")),
         ("push", ("OWNER/NAME", "--private", "--revision", "HF_TOKEN", "interrupted")),
         ("push-model", ("OWNER/NAME", "--private", "--revision", "safetensors", "pickles")),
         ("slim", ("DIR", "--ratio", "--output", "L1", "sacl_xd")),
@@ -73,6 +82,19 @@ def test_verify_of_a_sound_dataset_is_one_line(dataset: Path) -> None:
     answer = run_cli("verify", dataset)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout == f"{dataset} is sound: 4 hard, 4 pairs in 4 shards\n"
+
+
+def test_page_writes_the_page_of_a_dataset_and_says_where_it_is(dataset: Path) -> None:
+    answer = run_cli("page", dataset)
+    assert (answer.returncode, answer.stderr, answer.stdout) == (0, "", f"{dataset / 'index.html'}\n")
+    assert "4 hard samples, 4 positive pairs" in (dataset / "index.html").read_text()
+
+
+def test_page_of_real_images_that_are_not_told_is_misuse(dataset: Path) -> None:
+    answer = run_cli("page", dataset, "--show_real", "true")
+    assert answer.returncode == 2
+    assert "does not tell where the real images are from" in answer.stderr
+    assert run_cli("page", dataset, "--run", "runs/x").returncode == 2
 
 
 def test_verify_names_every_damaged_shard_and_exits_1(dataset: Path) -> None:

@@ -2,7 +2,7 @@
 
 In comes an ``EmissionConfig`` that names a run directory; out comes a dataset directory without its card: shards, and a
 manifest once all of them are there. ``emit.emit`` makes one, and whoever calls it then has
-``publishing.card.write_missing_card`` write the card. What is exported here reads and checks a dataset, and loads no
+``publishing.complete.complete_dataset`` write the card. What is exported here reads and checks a dataset, and loads no
 model; publishing and the verbs of ``synthdata`` call that, recipes and benchmarks call ``emit``.
 """
 

@@ -26,6 +26,7 @@ class DatasetConfig:
         license: of the dataset, as the Hub spells it (such as cc-by-4.0); told in the card.
         worker: this process's number, from 0, in a job array of `workers` processes without a launcher.
         workers: number of processes of the job array.
+        page: also write index.html, to look through the rows.
     """
 
     output: PathText = "out/digits"
@@ -37,6 +38,7 @@ class DatasetConfig:
     license: str | None = None
     worker: NonNegativeInt = 0
     workers: PositiveInt = 1
+    page: bool = True
 
 
 @dataclass

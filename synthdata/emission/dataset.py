@@ -44,7 +44,7 @@ from synthdata.processes import rank, world_size
 
 _CLAIM = re.compile(r"(\d{1,9})-of-(\d{1,9})\.claim")
 _PATHS = ("run", "output", "source", "encoder", "graph", "truth")
-_NOT_SETTINGS = (*_PATHS, "batch_size", "worker", "workers")
+_NOT_SETTINGS = (*_PATHS, "batch_size", "worker", "workers", "page")
 _RECORDED_VERSIONS = ("torch", "torchvision", "diffusers", "datasets", "pillow", "pyarrow", "numpy")
 
 
@@ -271,7 +271,7 @@ def _command(config: DatasetConfig, program: str) -> str:
     for field in sorted(fields(config), key=lambda field: (field.name not in ("run", "output"), field.name in common)):
         value = getattr(config, field.name)
         default = field.default if field.default_factory is MISSING else field.default_factory()
-        if field.name in ("batch_size", "worker", "workers") or value == default:
+        if field.name in ("batch_size", "worker", "workers", "page") or value == default:
             continue
         if field.name in _PATHS:
             value = _relative(value)

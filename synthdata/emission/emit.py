@@ -32,7 +32,7 @@ PROGRAM = "accelerate launch recipes/emit.py"
 def emit(config: EmissionConfig) -> Emission:
     """Write the hard samples and positive pairs of a run as a dataset directory, or complete an interrupted one.
 
-    The card is left to the caller: ``publishing.card.write_missing_card``.
+    Card and page are left to the caller: ``publishing.complete.complete_dataset``.
 
     Raises:
         MisuseError: a setting out of range, a run directory that cannot be used; and as ``write_dataset``.

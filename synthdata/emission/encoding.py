@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,13 @@ from PIL import Image
 from synthdata.emission.config import ImageFormat
 from synthdata.emission.files import HashedFile
 from synthdata.emission.kinds import KINDS, Kind, Row
-from synthdata.emission.pipeline import batched
 
 _SUFFIXES: dict[ImageFormat, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 ROW_GROUP = 100
-"""Rows that a reader of a Parquet file has to read at once."""
+ROW_GROUP_BYTES = 95_000_000
+"""A reader of a Parquet file reads so many rows at once, or images of so many bytes if these come first: the Hub's
+viewer shows no row of a group above 100 MB."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,22 @@ def write_parquet(file: HashedFile, features: Features, rows: Iterable[EncodedRo
     """Parquet whose columns ``image``, or ``image_a`` and ``image_b``, are read as images, beside the metadata."""
     schema = features.arrow_schema
     with pq.ParquetWriter(file, schema, write_page_index=True) as writer:
-        for batch in batched(rows, ROW_GROUP):
-            writer.write_table(pa.Table.from_pylist([_parquet_row(row) for row in batch], schema))
+        for group in _row_groups(rows):
+            writer.write_table(pa.Table.from_pylist([_parquet_row(row) for row in group], schema))
+
+
+def _row_groups(rows: Iterable[EncodedRow]) -> Iterator[list[EncodedRow]]:
+    group: list[EncodedRow] = []
+    size = 0
+    for row in rows:
+        own = sum(map(len, row.images))
+        if group and (len(group) == ROW_GROUP or size + own > ROW_GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += own
+    if group:
+        yield group
 
 
 def parquet_features(kind: Kind) -> Features:

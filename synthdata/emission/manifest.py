@@ -22,6 +22,8 @@ from synthdata.reading import read_checked
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
+CROISSANT = "croissant.json"
+PAGE = "index.html"
 WORK = ".emission"
 PLAN = "plan.json"
 
@@ -143,7 +145,8 @@ def finish_dataset(folder: Path | str) -> dict[str, Any] | None:
             return None
         if not (folder / MANIFEST).exists():
             manifest = _manifest(folder)
-            (folder / CARD).unlink(missing_ok=True)  # whatever it tells of, it is no manifest of this dataset
+            for name in (CARD, CROISSANT, PAGE):
+                (folder / name).unlink(missing_ok=True)  # whatever it tells of, it is no manifest of this dataset
             write_json(folder / MANIFEST, manifest)
         _clear(folder / WORK)
     return read_manifest(folder)

@@ -12,7 +12,7 @@ from synthdata.evaluation.frechet import frechet_distance
 from synthdata.evaluation.inception import find_inception_weights, inception_features, load_inception
 from synthdata.evaluation.labelled import load_labelled
 from synthdata.evaluation.probe import knn_top1, label_subset, linear_probe
-from synthdata.evaluation.score import score_encoder
+from synthdata.evaluation.score import score_encoder, scores_and_draws
 
 __all__ = [
     "alignment",
@@ -28,5 +28,6 @@ __all__ = [
     "map_images",
     "precision_recall",
     "score_encoder",
+    "scores_and_draws",
     "uniformity",
 ]

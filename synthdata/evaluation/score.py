@@ -1,6 +1,7 @@
 """All scores of one encoder on one source of labelled images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,19 @@ def score_encoder(
     score_test: bool = True,
 ) -> dict[str, float]:
     """Linear, low-label and k-NN accuracy of frozen features: the means of `score_draws`, rounded to 0.01."""
+    return _means(score_draws(encoder, data, device, limit, label_budgets, score_test))
+
+
+def scores_and_draws(
+    encoder: Encoder, data: RealData, device: torch.device, limit: int, label_budgets: list[int], score_test: bool
+) -> dict[str, Any]:
+    """As ``score_encoder``, and as ``draws`` the values, rounded to 0.01, behind each mean of several."""
     scores = score_draws(encoder, data, device, limit, label_budgets, score_test)
+    several = {name: [round(value, 2) for value in values] for name, values in scores.items() if len(values) > 1}
+    return _means(scores) | ({"draws": several} if several else {})
+
+
+def _means(scores: dict[str, list[float]]) -> dict[str, float]:
     return {name: round(sum(values) / len(values), 2) for name, values in scores.items()}
 
 

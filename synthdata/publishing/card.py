@@ -1,6 +1,5 @@
 """The card of a dataset: README.md, with the header that ``load_dataset`` and the Hub read, and its pictures."""
 
-import fcntl
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,7 @@ from typing import Any
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from synthdata.emission.checks import check_known
-from synthdata.emission.files import disk_errors
-from synthdata.emission.manifest import CARD, MANIFEST, read_manifest
+from synthdata.emission.manifest import read_manifest
 from synthdata.formats import inside
 from synthdata.publishing.label_reach import label_reach_sentence
 from synthdata.publishing.relations_card import relations_card
@@ -21,7 +19,7 @@ _IMAGE_SUFFIXES = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 _SCORES = {"hard": "hardness", "pairs": "similarity"}
 _AXES = {"hard": "hardness, nats", "pairs": "similarity, cosine"}
 _SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
-_DROPS = {
+DROPS = {
     "memorised": "near copy of a training image (the memorisation guard)",
     "unrealistic": "realism below the floor",
     "too_easy": "hardness below the band",
@@ -30,28 +28,6 @@ _DROPS = {
     "too_alike": "similarity above the band",
     "surplus": "acceptable, but its row took another candidate",
 }
-
-
-def write_missing_card(folder: Path | str) -> None:
-    """Write the card of a finished dataset that has none.
-
-    To be called after each emission, and after finishing: the last process to finish then writes the card, and a
-    dataset that is not finished yet gets none.
-
-    Raises:
-        MisuseError: ``folder`` cannot be written.
-        FailureError: the disk is full.
-    """
-    folder = Path(folder)
-    with disk_errors(folder):
-        try:
-            manifest = (folder / MANIFEST).open("rb")
-        except FileNotFoundError:
-            return
-        with manifest:
-            fcntl.flock(manifest, fcntl.LOCK_EX)  # several processes may find it missing at the same time
-            if not (folder / CARD).exists():
-                write_dataset_card(folder)
 
 
 def write_dataset_card(folder: Path) -> None:
@@ -151,7 +127,7 @@ def _kind(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
         "image_columns": columns,
         "score": _SCORES[kind],
         "scores": {name: summary["columns"][name] for name in (_SCORES[kind], "realism", "nearest_similarity")},
-        "dropped": [(_DROPS.get(reason, reason), count) for reason, count in summary["dropped"].items()],
+        "dropped": [(DROPS.get(reason, reason), count) for reason, count in summary["dropped"].items()],
         "memorised": summary["dropped"]["memorised"],
         "criteria": manifest["criteria"][kind],
         "histogram": f"assets/{_SCORES[kind]}.png",

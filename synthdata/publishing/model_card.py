@@ -12,7 +12,7 @@ from synthdata.publishing.rendering import render
 from synthdata.publishing.sources import describe_shards, describe_source, without_folders
 from synthdata.run_files import read_run, read_run_file
 
-_METHODS = {
+METHODS = {
     "simclr": "SimCLR (Chen et al., ICML 2020)",
     "mocov2": "MoCo v2 (Chen et al., 2020)",
     "mocov3": "MoCo v3 (Chen et al., ICCV 2021)",
@@ -25,13 +25,13 @@ _METHODS = {
     "sacl_xd": "SACL-XD (Meng et al., NeurIPS 2023)",
     "hasa": "HaSa (Zhang et al., WWW 2024)",
 }
-_SYNTHETIC = {
+SYNTHETIC = {
     "inflate": "a frozen generator's images",
     "hard": "hard samples",
     "pairs": "positive pairs",
     "both": "hard samples and positive pairs",
 }
-_SCORES = {"linear_top1": "linear probe", "knn_top1": "k-NN"}
+SCORES = {"linear_top1": "linear probe", "knn_top1": "k-NN"}
 _LOW_LABELS = "linear_{}_labels_top1"
 
 
@@ -49,8 +49,8 @@ def write_model_card(run: Path) -> None:
     config, report = files.config, files.report or dict(read_run_file(run / "report.json", Report))
     facts: dict[str, Any] = {
         "report": report,
-        "config": _shareable(config),
-        "yaml": yaml.safe_dump(_shareable(config), sort_keys=False).strip(),
+        "config": shareable(config),
+        "yaml": yaml.safe_dump(shareable(config), sort_keys=False).strip(),
         "source": describe_source(config["data"]["source"]) if config["data"] else None,
         "shards": describe_shards(config["shards"]) if config.get("shards") else None,
     }
@@ -63,7 +63,7 @@ def write_model_card(run: Path) -> None:
     )
     objective = "sacl_xd" if config["train"].get("objective") == "sacl_xd" else "simclr"
     method = report.get("method", objective)
-    learned = {"method": _METHODS.get(method, method), "images": _images(facts)}
+    learned = {"method": METHODS.get(method, method), "images": _images(facts)}
     scores = _scores(report, config)
     _write(run / "encoder", render("encoder.md", header, encoder=encoder, scores=scores, **learned, **facts))
     if (run / "generator" / "model_index.json").is_file():
@@ -97,7 +97,7 @@ def _images(facts: dict[str, Any]) -> str:
     """What the encoder learned from, in Markdown."""
     source, shards, arm = facts["source"], facts["shards"], facts["report"].get("arm")
     kinds = [source and source["description"], shards and f"the synthetic images of {shards['description']}"]
-    return " and ".join(filter(None, [*kinds, _SYNTHETIC.get(arm)]))
+    return " and ".join(filter(None, [*kinds, SYNTHETIC.get(arm)]))
 
 
 def _datasets(facts: dict[str, Any]) -> list[str] | None:
@@ -107,14 +107,22 @@ def _datasets(facts: dict[str, Any]) -> list[str] | None:
 
 def _scores(report: dict[str, Any], config: dict[str, Any]) -> list[tuple[str, float | None, float | None]]:
     """Name, accuracy on the test split and on the validation split, in percent; None where it was not measured."""
-    names = dict(_SCORES)
+    names = dict(SCORES)
     for budget in (config.get("evaluation") or {}).get("labels") or []:
         names[_LOW_LABELS.format(budget)] = f"linear probe on {budget:,} labels"
     rows = [(name, report.get(key), report.get(f"validation_{key}")) for key, name in names.items()]
     return [row for row in rows if row[1:] != (None, None)]
 
 
-def _shareable(config: dict[str, Any]) -> dict[str, Any]:
+def score_title(name: str) -> str:
+    """What a report's ``..._top1`` is, on whichever split."""
+    plain = name.removeprefix("validation_")
+    labels = plain.removeprefix("linear_").removesuffix("_labels_top1")
+    known = f"linear probe on {int(labels):,} labels" if labels.isdecimal() else plain.removesuffix("_top1")
+    return SCORES.get(plain, known)
+
+
+def shareable(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration without the folders of this machine."""
     shared = dict(config)
     if config["data"]:

@@ -21,8 +21,9 @@ from synthdata.errors import FailureError, MisuseError, SynthdataError
 from synthdata.reading import read_json
 
 RESUME = "run the same command again: what was uploaded is kept"
-# Shards of an earlier push whose names differ, such as those of another count, would be loaded along with the new ones.
-SHARDS = ["data/hard/*", "data/pairs/*", "data/relations/*"]
+# Shards of an earlier push whose names differ, such as those of another count, would be loaded along with the new ones;
+# a page or metadata that the folder lacks would tell of other rows.
+STALE = ["data/hard/*", "data/pairs/*", "data/relations/*", "index.html", "croissant.json"]
 HIDDEN = [".*", "*/.*"]
 # What a model folder may hold. Everything else, pickled weights and code above all, could run when others load it.
 MODEL_SUFFIXES = {".safetensors", ".json", ".yaml", ".md", ".txt", ".png", ".jpg", ".svg"}
@@ -171,7 +172,7 @@ def _upload(folder: Path, target: Target) -> None:
             revision=target.revision,
             commit_message=f"Upload with synthdata {__version__}",
             ignore_patterns=list(HIDDEN),
-            delete_patterns=SHARDS if target.kind == "dataset" else None,
+            delete_patterns=STALE if target.kind == "dataset" else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""Cards from the templates in cards/templates, which a wheel carries inside the package."""
+"""Cards and pages from the templates in cards/templates, which a wheel carries inside the package."""
 
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,16 @@ def render(template: str, data: CardData, **facts: Any) -> str:
     Raises:
         jinja2.UndefinedError: the template names a fact that is not among ``facts``.
     """
-    environment = Environment(
+    return environment(autoescape=False).get_template(template).render(header=data.to_yaml(), **facts)
+
+
+def environment(autoescape: bool) -> Environment:
+    """What renders templates; with ``autoescape``, facts are shown as text and never taken for HTML."""
+    return Environment(
         loader=FileSystemLoader(_FOLDERS),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        autoescape=autoescape,
     )
-    return environment.get_template(template).render(header=data.to_yaml(), **facts)

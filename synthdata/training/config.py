@@ -17,6 +17,7 @@ from synthdata.ranges import (
     Seed,
     UnitInterval,
 )
+from synthdata.training.trackers import Tracker
 from synthdata.views import ViewConfig
 
 Arm = Literal["real", "inflate", "hard", "pairs", "both"]
@@ -220,7 +221,8 @@ class JointConfig:
         seed: of everything random.
         output_dir: the run directory.
         resume: go on from the newest checkpoint in output_dir.
-        tracker: also send the metrics to this tracker of Accelerate.
+        page: write index.html, to look at the run: at every quarter of it, and at its end; and that of the dataset.
+        tracker: also send the metrics, and the sample grids if it takes images, to this tracker of Accelerate.
         data: the images.
         views: augmentation of real images.
         synthetic_views: augmentation of synthetic images, weaker by default.
@@ -233,7 +235,8 @@ class JointConfig:
     seed: Seed = 0
     output_dir: PathText = "runs/joint"
     resume: bool = False
-    tracker: Literal["tensorboard"] | None = None
+    page: bool = True
+    tracker: Tracker | None = None
     data: DataConfig = field(default_factory=DataConfig)
     views: ViewConfig = field(default_factory=ViewConfig.simclr)
     synthetic_views: ViewConfig = field(default_factory=ViewConfig.weak)

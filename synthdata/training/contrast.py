@@ -31,7 +31,7 @@ from synthdata.training.acceleration import compile_networks, to_device
 from synthdata.training.collective import local_main_process_first
 from synthdata.training.contrast_config import ContrastConfig
 from synthdata.training.contrast_plan import ContrastPlan
-from synthdata.training.execution import build_encoder, execute, finished_report, start_accelerator
+from synthdata.training.execution import Refresh, build_encoder, execute, finished_report, start_accelerator
 from synthdata.training.method_scores import save_and_score
 from synthdata.training.methods import METHODS, ContrastiveMethod, RelatedViews, build_method
 from synthdata.training.optimisation import cosine_schedule, encoder_optimizer, restore_layouts, step_optimizer
@@ -184,12 +184,13 @@ def train_contrast(
     data: RealData | None = None,
     deadline: float | None = None,
     progress: tqdm | None = None,
+    refresh: Refresh | None = None,
 ) -> dict[str, Any]:
     """Train an encoder, save it, score it on the real images if there are any, and write the report.
 
     Args:
         data: what ``config.data`` names, where it is loaded already.
-        deadline: as for ``execute``; likewise ``progress``.
+        deadline: as for ``execute``; likewise ``progress`` and ``refresh``.
 
     Returns:
         The content of report.json; empty on all but the first process.
@@ -215,6 +216,7 @@ def train_contrast(
         finish=lambda run: _finish(training, run),
         deadline=deadline,
         progress=progress,
+        refresh=refresh,
     )
 
 

@@ -9,6 +9,7 @@ from synthdata.models import EncoderConfig
 from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PartialShare, PositiveInt, Seed, UnitInterval
 from synthdata.training.config import CheckpointConfig, EvaluationConfig, SlimmingConfig, TrainConfig
+from synthdata.training.trackers import Tracker
 from synthdata.views import ViewConfig
 
 Method = Literal[
@@ -65,6 +66,7 @@ class ContrastSettings:
             negatives, hasa (Zhang et al. 2024).
         method_settings: what the methods have beyond an encoder and a temperature.
         synthetic_share: share of the anchors that is synthetic, where there are both.
+        page: write index.html, to look at what came of it.
         tracker: also send the metrics to this tracker of Accelerate.
         views: augmentation of real images.
         synthetic_views: augmentation of synthetic images, weaker by default.
@@ -78,7 +80,8 @@ class ContrastSettings:
     method: Method = "simclr"
     method_settings: MethodConfig = field(default_factory=MethodConfig)
     synthetic_share: UnitInterval = 0.5
-    tracker: Literal["tensorboard"] | None = None
+    page: bool = True
+    tracker: Tracker | None = None
     views: ViewConfig = field(default_factory=ViewConfig.simclr)
     synthetic_views: ViewConfig = field(default_factory=ViewConfig.weak)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

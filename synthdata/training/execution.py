@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import platform
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,9 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import is_tensorboard_available
 from tqdm import tqdm
 
-from synthdata.errors import MisuseError
+from synthdata.errors import Interrupted, SynthdataError
 from synthdata.formats import FinishedReport
 from synthdata.models import Encoder, EncoderConfig
 from synthdata.run_files import read_run_file
@@ -24,6 +24,7 @@ from synthdata.training.config import CheckpointConfig, TrainConfig
 from synthdata.training.figures import save_curves
 from synthdata.training.loop import LoopSettings, Training, run_loop
 from synthdata.training.run_directory import RunDirectory, writing
+from synthdata.training.trackers import check_tracker
 
 LIBRARIES = (
     "synthdata",
@@ -36,6 +37,9 @@ LIBRARIES = (
     "numpy",
     "scikit-learn",
 )
+
+Refresh = Callable[[Path], None]
+"""Shows what a run directory holds so far."""
 
 
 class RunConfig(Protocol):
@@ -56,8 +60,7 @@ def start_accelerator(config: RunConfig) -> Accelerator:
     Raises:
         MisuseError: if the tracker is not installed.
     """
-    if config.tracker == "tensorboard" and not is_tensorboard_available():
-        raise MisuseError("tracker tensorboard is not installed: pip install tensorboard")
+    check_tracker(config.tracker)
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),  # without it, processes that torchrun starts on CPUs run apart
         mixed_precision=config.train.mixed_precision,
@@ -102,6 +105,7 @@ def execute(
     observe: Callable[[RunDirectory, int], None] | None = None,
     deadline: float | None = None,
     progress: tqdm | None = None,
+    refresh: Refresh | None = None,
 ) -> dict[str, Any]:
     """Open the run directory, run ``training`` to its end, and write the report.
 
@@ -111,6 +115,8 @@ def execute(
         deadline: when to save and stop, in seconds of ``time.monotonic``; for one of several trainings of a program,
             which share the processes: these then stay.
         progress: the bar of all trainings of such a program.
+        refresh: called with the run directory, on the first process, after every quarter of the run, and when it is
+            stopped before its end: for whoever looks at it meanwhile.
 
     Returns:
         The content of report.json, on the first process.
@@ -120,11 +126,26 @@ def execute(
     """
     run = RunDirectory(Path(config.output_dir))
     on_main_process(partial(run.open, config, config.resume), accelerator)
+    quarters = {round(training.iterations * quarter / 4) for quarter in range(1, 4)}
+
+    def show() -> None:
+        try:
+            if refresh and accelerator.is_main_process:
+                refresh(run.path)
+        except SynthdataError as error:  # what is only looked at never ends a training
+            print(f"warning: {error}", file=sys.stderr)
+
+    def observed(done: int) -> None:
+        if observe:
+            observe(run, done)
+        if done in quarters:
+            show()
+
     settings = LoopSettings(
         log_every=config.train.log_every,
         checkpoint_every=config.checkpoint.every,
         keep=config.checkpoint.keep,
-        observe=(lambda done: observe(run, done)) if observe else (lambda done: None),
+        observe=observed,
         deadline=deadline,
         progress=progress,
     )
@@ -133,7 +154,11 @@ def execute(
         on_main_process(lambda: stack.enter_context(run.claimed()), accelerator)
         if config.tracker:
             accelerator.init_trackers("synthdata")
-        return _execute(training, run, settings, accelerator, finish)
+        try:
+            return _execute(training, run, settings, accelerator, finish)
+        except Interrupted:
+            show()
+            raise
 
 
 def _execute(
@@ -178,6 +203,7 @@ def summarise(report: dict[str, Any], run: Path) -> str:
         "generator": run / "generator" if (run / "generator").exists() else None,
         "sample grids": run / "samples" if (run / "samples").exists() else None,
         "report": run / "report.json",
+        "page": run / "index.html" if (run / "index.html").exists() else None,
     }
     return "\n".join(f"{name:<18} {value}" for name, value in rows.items() if value is not None)
 

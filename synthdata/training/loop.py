@@ -21,6 +21,7 @@ from synthdata.errors import ECHO_SECONDS, FailureError, Interrupted
 from synthdata.threads import use_threads_again
 from synthdata.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, tensors_of
 from synthdata.training.collective import largest_of_processes, on_main_process
+from synthdata.training.progress import Progress
 from synthdata.training.run_directory import RunDirectory, writing
 
 GO_ON = "add --resume true to the same command"
@@ -81,6 +82,7 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
     start, log, seconds_before = _restore(training, run, accelerator)
     training.start_at(start)
     began = time.perf_counter()
+    reached = Progress(run, start, training.iterations) if accelerator.is_main_process else None
     stop = _StopRequests(settings.deadline)
     with stop, _progress(settings, training.iterations, start, accelerator.is_main_process) as progress:
         for iteration in range(start, training.iterations):
@@ -99,6 +101,8 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
                     progress.set_description(phase)
                 progress.set_postfix({key: f"{value:.3g}" for key, value in shown.items()}, refresh=False)
             progress.update()
+            if reached and (logged or stopping):
+                reached.advance(done, training.describe(iteration)["phase"], ended=last or stopping)
             if accelerator.is_main_process:
                 settings.observe(done)
             if saving:

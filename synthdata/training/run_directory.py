@@ -31,6 +31,7 @@ class RunDirectory:
         self.encoder = path / "encoder"
         self.generator = path / "generator"
         self.report = path / "report.json"
+        self.progress = path / "progress.json"
 
     def open(self, config: Any, resume: bool) -> None:
         """Make the folder for a new run, or check that it holds the run to be resumed.
@@ -128,7 +129,7 @@ def writing(path: Path) -> Iterator[None]:
 def as_plain(config: Any) -> dict[str, Any]:
     """A configuration as plain dicts and lists, without the keys that say where and how it is run."""
     plain = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    for key in ("output_dir", "resume"):
+    for key in ("output_dir", "resume", "page"):
         plain.pop(key, None)
     return plain
 

@@ -16,23 +16,30 @@ from synthdata.rng import latents_at
 from synthdata.training.acceleration import compile_networks, to_device
 from synthdata.training.collective import local_main_process_first
 from synthdata.training.config import GeneratorConfig, JointConfig
-from synthdata.training.execution import build_encoder, execute, finished_report, start_accelerator
+from synthdata.training.execution import Refresh, build_encoder, execute, finished_report, start_accelerator
 from synthdata.training.fidelity import generated_distances
 from synthdata.training.figures import Panel, save_grid
 from synthdata.training.joint import JointTraining
 from synthdata.training.method_scores import save_and_score
 from synthdata.training.run_directory import RunDirectory, writing
+from synthdata.training.trackers import log_picture
 
 GRID_IMAGES = 24
 GRIDS = 4
 
 
-def train_joint(config: JointConfig, data: RealData | None = None, deadline: float | None = None) -> dict[str, Any]:
+def train_joint(
+    config: JointConfig,
+    data: RealData | None = None,
+    deadline: float | None = None,
+    refresh: Refresh | None = None,
+) -> dict[str, Any]:
     """Train, save encoder and generator, score them, and write the report.
 
     Args:
         data: what ``config.data`` names, where it is loaded already.
         deadline: when to save and stop, in seconds of ``time.monotonic``.
+        refresh: as for ``execute``.
 
     Returns:
         The content of report.json.
@@ -58,6 +65,7 @@ def train_joint(config: JointConfig, data: RealData | None = None, deadline: flo
         finish=lambda run: _finish(training, run),
         observe=lambda run, done: _observe(training, run, done),
         deadline=deadline,
+        refresh=refresh,
     )
 
 
@@ -123,6 +131,7 @@ def _observe(training: JointTraining, run: RunDirectory, done: int) -> None:
     if training.generator is not None and step in moments:
         with writing(run.samples):
             save_grid(run.samples / f"step-{step:06d}.png", _panels(training))
+        log_picture(training.accelerator, "samples", run.samples / f"step-{step:06d}.png", done - 1)
 
 
 @torch.no_grad()

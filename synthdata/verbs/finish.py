@@ -11,8 +11,8 @@ from synthdata.verbs.verify import contents
 class FinishConfig:
     """Complete a dataset whose shards were written by `recipes/emit.py --worker I --workers N`.
 
-    Checks that every shard is there and writes manifest.json and README.md. The last worker does the same by itself.
-    Of a finished dataset it restores a README.md that is missing.
+    Checks that every shard is there and writes manifest.json, README.md, croissant.json and index.html. The last worker
+    does the same by itself. Of a finished dataset it restores those of them that are missing.
 
     Attributes:
         folder: the --output of the workers.
@@ -22,10 +22,10 @@ class FinishConfig:
 
 
 def finish(config: FinishConfig) -> None:
-    """Write the manifest and the card, and print what is in the dataset."""
+    """Write the manifest and what stands beside the shards, and print what is in the dataset."""
     from synthdata.emission import finish_dataset, read_manifest
-    from synthdata.publishing.card import write_missing_card
+    from synthdata.publishing.complete import complete_dataset
 
     finish_dataset(config.folder)
-    write_missing_card(config.folder)
+    complete_dataset(config.folder)
     print(f"{config.folder} is finished: {contents(read_manifest(config.folder))}")

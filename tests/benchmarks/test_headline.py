@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import runpy
 import signal
 import time
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any, get_args
 import pytest
 import torch
 from PIL import Image
-from processes import start_recipe, wait_for
+from processes import REPOSITORY, start_recipe, wait_for
 from safetensors.torch import load_file
 from tiny import tiny_flags
 
@@ -105,6 +106,17 @@ def test_a_signal_ends_the_call_with_the_table_so_far_and_the_next_one_goes_on(
     assert "Traceback" not in error
     assert "3 of 3 trainings are finished" in run_headline(headline_config(folder)).text
     assert measured(folder) == measured(whole[0])
+
+
+def test_the_recipe_leaves_a_page_of_the_table(whole: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, folder = REPOSITORY / "recipes" / "benchmark.py", whole[0]
+    (folder.parent / "defaults.yaml").write_text("{}")
+    flags = ["headline", "--config", str(folder.parent / "defaults.yaml"), *headline_flags(folder)]
+    monkeypatch.setattr("sys.argv", [str(recipe), *flags])
+    runpy.run_path(str(recipe), run_name="__main__")
+    table, page = json.loads((folder / "table.json").read_text()), (folder / "index.html").read_text()
+    for run in table["runs"]:
+        assert f'data-value="{run["scores"]["linear_top1"]}"' in page
 
 
 def test_the_table_names_seeds_and_gains(whole: tuple[Path, str]) -> None:

@@ -15,7 +15,7 @@ from synthdata.emission.dataset import Emission
 from synthdata.emission.emit import emit
 from synthdata.emission.run import Run, load_run
 from synthdata.models import GAN, Encoder, GANConfig
-from synthdata.publishing.card import write_missing_card
+from synthdata.publishing.complete import complete_dataset
 from synthdata.views import ViewConfig
 
 CPU = torch.device("cpu")
@@ -57,7 +57,7 @@ def write_run(folder: Path) -> Path:
 def emit_as_the_recipe(config: EmissionConfig) -> Emission:
     """An emission, and the card that belongs to it."""
     emission = emit(config)
-    write_missing_card(config.output)
+    complete_dataset(config.output, page=False)
     return emission
 
 

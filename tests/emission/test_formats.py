@@ -3,6 +3,8 @@
 import io
 import subprocess
 import tarfile
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -13,6 +15,8 @@ import webdataset
 from PIL import Image
 
 from synthdata.emission import read_manifest, verify_dataset
+from synthdata.emission.encoding import EncodedRow, write_parquet
+from synthdata.emission.files import HashedFile
 
 from .conftest import Emit, emit_as_the_recipe
 
@@ -69,6 +73,22 @@ def test_parquet_declares_its_images(parquet: Path):
     shard = next((parquet / "data" / "hard").iterdir())
     schema = pq.read_schema(shard)
     assert datasets.Features.from_arrow_schema(schema)["image"] == datasets.Image()
+
+
+def test_no_row_group_of_parquet_is_too_large_for_the_viewer_of_the_hub(tmp_path: Path):
+    columns = {"hardness": 1.0, "realism": 1.0, "nearest_real": 0, "nearest_similarity": 1.0}
+    metadata: dict[str, int | float] = {"seed": 0, **columns}
+    large = (b"x" * 30_000_000,)
+    rows = [EncodedRow(i, f"hard-{i}", large, "png", metadata | {"index": i}, Counter(), []) for i in range(7)]
+    small = [replace(rows[0], index=i, images=(b"x",), metadata=metadata | {"index": i}) for i in range(7, 250)]
+    with (tmp_path / "large.parquet").open("wb") as file:
+        write_parquet(HashedFile(file), "hard", iter([*rows, *small]))
+    written = pq.ParquetFile(tmp_path / "large.parquet")
+    groups = [written.metadata.row_group(number) for number in range(written.num_row_groups)]
+    assert [group.num_rows for group in groups] == [3, 3, 100, 100, 44]
+    assert written.read(["index"])["index"].to_pylist() == list(range(250))
+    for number in range(len(groups)):
+        assert written.read_row_group(number).nbytes <= 100_000_000
 
 
 def test_parquet_shards_come_out_the_same_again(parquet: Path, emit_to: Emit, tmp_path: Path):

@@ -52,7 +52,13 @@ def test_killed_at_any_moment_and_repeated_it_gives_the_same_shards(dataset: Pat
             assert shard.read_bytes() == (dataset / shard.relative_to(output)).read_bytes()
     _emit(run_folder, output)
     assert digests(output) == digests(dataset)
-    assert sorted(path.name for path in output.iterdir()) == ["README.md", "assets", "data", "manifest.json"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "README.md",
+        "assets",
+        "croissant.json",
+        "data",
+        "manifest.json",
+    ]
 
 
 @pytest.mark.parametrize("left", [["plan.json", "hard-00000-of-00004.tar.json"], ["plan.json"], []])
@@ -67,7 +73,13 @@ def test_cut_off_while_finishing_it_is_finished_by_the_next_run(
     if not card:
         (output / "README.md").unlink()
     emit_to(output)
-    assert sorted(path.name for path in output.iterdir()) == ["README.md", "assets", "data", "manifest.json"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "README.md",
+        "assets",
+        "croissant.json",
+        "data",
+        "manifest.json",
+    ]
     assert verify_dataset(output) == []
 
 
@@ -113,7 +125,13 @@ def test_a_shard_lost_from_a_finished_dataset_is_restored(emit_to: Emit, dataset
     (output / "data/pairs/pairs-00001-of-00003.tar").unlink()
     assert emit_to(output).rows == 8
     assert verify_dataset(output) == []
-    assert sorted(path.name for path in output.iterdir()) == ["README.md", "assets", "data", "manifest.json"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "README.md",
+        "assets",
+        "croissant.json",
+        "data",
+        "manifest.json",
+    ]
 
 
 @pytest.mark.parametrize(

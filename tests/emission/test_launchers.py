@@ -20,7 +20,14 @@ def test_shards_do_not_depend_on_the_number_of_processes(dataset: Path, run_fold
     assert launched.returncode == 0, launched.stderr
     assert digests(output) == digests(dataset)
     assert verify_dataset(output) == []
-    assert sorted(path.name for path in output.iterdir()) == ["README.md", "assets", "data", "manifest.json"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "README.md",
+        "assets",
+        "croissant.json",
+        "data",
+        "index.html",
+        "manifest.json",
+    ]
     assert launched.stdout.count("50 rows made or kept by 2 processes") == 1  # one summary, of both
     assert launched.stdout.count("The dataset is in") == 1
     assert "the last process to finish" not in launched.stdout

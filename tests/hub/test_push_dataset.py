@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from synthdata.publishing.complete import complete_dataset
+
 from .conftest import OTHER_TOKEN, TOKEN, Run
 from .samples import write_webdataset
 from .server import LoopbackHub
@@ -36,6 +38,18 @@ def test_push_prints_the_call_that_loads_what_it_uploaded(run: Run, hub: Loopbac
     assert pushed.stdout == 'load_dataset("ada/first", "pairs", split="train")\n'
     assert on_hub(hub, "ada/first") == contents(dataset)
     assert not hub.storage.repositories["dataset", "ada/first"].private
+
+
+def test_page_and_croissant_metadata_are_pushed_with_the_dataset(run: Run, hub: LoopbackHub, dataset: Path) -> None:
+    complete_dataset(dataset)
+    pushed = run("synthdata", "push", dataset, "ada/looked-at")
+    assert pushed.returncode == 0, pushed.stderr
+    files = on_hub(hub, "ada/looked-at")
+    for name in ("index.html", "croissant.json"):
+        assert files[name] == (dataset / name).read_bytes()
+        (dataset / name).unlink()
+    run("synthdata", "push", dataset, "ada/looked-at")
+    assert on_hub(hub, "ada/looked-at") == contents(dataset)
 
 
 def test_pushing_again_uploads_nothing_and_makes_no_commit(run: Run, hub: LoopbackHub, dataset: Path) -> None:

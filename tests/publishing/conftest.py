@@ -10,7 +10,7 @@ from tiny import tiny_config
 
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit
-from synthdata.publishing.card import write_missing_card
+from synthdata.publishing.complete import complete_dataset
 from synthdata.publishing.model_card import write_model_card
 from synthdata.training import train_joint
 
@@ -51,7 +51,7 @@ def tar_dataset(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
     emit(
         EmissionConfig(run=str(finished_run), output=str(output), hard=20, pairs=12, shard_size=8, license="cc-by-4.0")
     )
-    write_missing_card(output)
+    complete_dataset(output)
     return output
 
 
@@ -60,5 +60,5 @@ def parquet_dataset(finished_run: Path, tmp_path_factory: pytest.TempPathFactory
     """Pairs alone, without a licence, as Parquet; the folder has the name of a builder of `datasets`."""
     output = tmp_path_factory.mktemp("datasets") / "parquet"
     emit(EmissionConfig(run=str(finished_run), output=str(output), pairs=12, format="parquet"))
-    write_missing_card(output)
+    complete_dataset(output)
     return output

@@ -17,7 +17,8 @@ from synthdata.cli import main
 from synthdata.emission import read_manifest, verify_dataset
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit
-from synthdata.publishing.card import write_dataset_card, write_missing_card
+from synthdata.publishing.card import write_dataset_card
+from synthdata.publishing.complete import complete_dataset
 from synthdata.publishing.sources import describe_source
 
 from .conftest import RunSnippets
@@ -58,7 +59,7 @@ def test_load_dataset_tells_datasets_of_one_name_apart(
     for seed in (0, 1):
         output = tmp_path / str(seed) / "same"
         emit(EmissionConfig(run=str(finished_run), output=str(output), hard=4, seed=seed))
-        write_missing_card(output)
+        complete_dataset(output)
         hardness.append([row["json"]["hardness"] for row in load_dataset(str(output), "hard", split="train")])
     assert hardness[0] != hardness[1]
 
@@ -126,7 +127,7 @@ def test_a_lost_card_is_restored_as_it_was(tar_dataset: Path, tmp_path: Path):
     folder = Path(shutil.copytree(tar_dataset, tmp_path / "tar"))
     shutil.rmtree(folder / "assets")
     (folder / "README.md").unlink()
-    write_missing_card(folder)
+    complete_dataset(folder)
     for file in ("README.md", "assets/hardness.png", "assets/similarity.png"):
         assert (folder / file).read_bytes() == (tar_dataset / file).read_bytes()
 
@@ -157,7 +158,7 @@ def test_only_a_dataset_on_the_hub_is_linked(tmp_path: Path):
 def test_a_card_that_is_there_is_left_alone(tar_dataset: Path, tmp_path: Path):
     folder = Path(shutil.copytree(tar_dataset, tmp_path / "tar"))
     (folder / "README.md").write_text("by hand")
-    write_missing_card(folder)
+    complete_dataset(folder)
     assert text_of(folder) == "by hand"
 
 
@@ -168,7 +169,7 @@ def emit_half(run: Path, output: Path, worker: int) -> None:
 def test_the_last_worker_to_finish_writes_the_card(finished_run: Path, tmp_path: Path):
     for worker, finished in ((0, False), (1, True)):
         emit_half(finished_run, tmp_path / "out", worker)
-        write_missing_card(tmp_path / "out")
+        complete_dataset(tmp_path / "out")
         assert (tmp_path / "out" / "README.md").exists() == finished
 
 
@@ -177,7 +178,7 @@ def test_a_card_older_than_its_manifest_makes_room_for_the_true_one(finished_run
         emit_half(finished_run, tmp_path / "out", worker)
         if worker == 0:
             (tmp_path / "out" / "README.md").write_text("of another dataset")
-    write_missing_card(tmp_path / "out")
+    complete_dataset(tmp_path / "out")
     assert "of another dataset" not in text_of(tmp_path / "out")
 
 
@@ -185,7 +186,7 @@ def test_a_card_that_several_processes_miss_is_written_once(tar_dataset: Path, t
     folder = Path(shutil.copytree(tar_dataset, tmp_path / "tar"))
     (folder / "README.md").unlink()
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(write_missing_card, [folder] * 4))
+        list(pool.map(complete_dataset, [folder] * 4))
     assert text_of(folder) == text_of(tar_dataset)
     assert not list(folder.glob(".*"))
 

@@ -141,6 +141,13 @@ def test_the_recipe_leaves_tables_and_plots(
     assert reach["ways"].keys() == {"real", "real + synthetic", "synthetic alone"}
     card = (shards / "README.md").read_text()
     assert f"expresses {100 * reach['ways']['real + synthetic']['reach']['mean']:.1f} % of the variance" in card
+    page = output / "index.html"
+    assert f"{page}\n" in shown
+    assert "real + synthetic, 80 images" in page.read_text()
+    page.unlink()
+    monkeypatch.setattr("sys.argv", [str(recipe), *given, "--page=false"])
+    runpy.run_path(str(recipe), run_name="__main__")
+    assert not page.exists()
 
 
 def test_finished_runs_leave_no_checkpoints(finished: tuple[CompareConfig, Comparison]) -> None:

@@ -187,6 +187,7 @@ def test_two_processes_have_the_loss_curve_of_one_and_a_signal_stops_both(shards
     _, _, error = wait_for(two)
     assert "add --resume true to the same command" in error
     assert list((tmp_path / "two" / "checkpoints").glob("step-*"))
+    assert "stopped" in (tmp_path / "two" / "index.html").read_text()
     found = [line["contrastive"] for line in metrics(tmp_path / "two")[:6]]
     assert found == pytest.approx(_first_losses(parse(ContrastConfig, "", flags), steps=6), rel=1e-4)
 

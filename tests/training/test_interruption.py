@@ -1,5 +1,6 @@
 """Real runs, stopped on the way by real signals, against one that never was."""
 
+import itertools
 import json
 import re
 import signal
@@ -49,6 +50,24 @@ def test_sigterm_saves_and_says_how_to_go_on(long_runs: Any) -> None:
         r"stopped and saved as \S+step-\d{9}; add --resume true to the same command", long_runs.terminated.error
     )
     assert "Traceback" not in long_runs.terminated.error
+
+
+def test_a_run_stopped_by_signals_tells_its_parts_and_their_time(long_runs: Any) -> None:
+    whole, interrupted = (
+        json.loads((run / "progress.json").read_text()) for run in (long_runs.whole, long_runs.interrupted)
+    )
+    assert (whole["iteration"], interrupted["iteration"]) == (70, 70)
+    assert [(part["from"], part["to"]) for part in whole["parts"]] == [(0, 70)]
+    parts = interrupted["parts"]
+    assert [part["ended"] is None for part in parts] == [True, False, True, False]
+    for before, after in itertools.pairwise(parts):
+        assert after["from"] % 7 == 0 or after["from"] == before["to"]  # a checkpoint, or where SIGTERM had it saved
+        assert after["from"] <= before["to"] + 7
+    counted = sum(phase["iterations"] for phase in interrupted["phases"].values())
+    assert counted == sum(part["to"] - part["from"] for part in parts)
+    assert all(phase["seconds"] > 0 for phase in interrupted["phases"].values())
+    text = (long_runs.interrupted / "index.html").read_text()
+    assert text.count("not told: it was killed, or it goes on") == 2
 
 
 def test_the_last_checkpoints_are_kept(long_runs: Any) -> None:

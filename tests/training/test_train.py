@@ -101,6 +101,32 @@ def test_resuming_a_finished_run_gives_its_report(finished: tuple[Path, dict[str
     assert files_of(folder) == before
 
 
+def test_a_run_counts_its_iterations_and_their_time_by_phase(finished: tuple[Path, dict[str, Any]]) -> None:
+    progress = json.loads((finished[0] / "progress.json").read_text())
+    assert (progress["iteration"], progress["iterations"]) == (10, 10)
+    phases = {name: phase["iterations"] for name, phase in progress["phases"].items()}
+    assert phases == {"pre-training": 4, "warm-up": 1, "joint": 5}
+    assert 0 < sum(phase["seconds"] for phase in progress["phases"].values()) <= finished[1]["wall_seconds"] + 1
+    (part,) = progress["parts"]
+    assert (part["from"], part["to"]) == (0, 10)
+    assert part["began"] <= part["ended"]
+
+
+def test_a_run_can_be_looked_at_after_every_quarter_of_it_and_whatever_becomes_of_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+
+    def look(run: Path) -> None:
+        seen.append(json.loads((run / "progress.json").read_text())["iteration"])
+        raise FailureError("there is no room for the page")
+
+    report = train_joint(tiny_config(tmp_path / "run", evaluation__generated=10), refresh=look)
+    assert report["steps"] == 6
+    assert seen == [2, 5, 8]
+    assert capsys.readouterr().err.count("warning: there is no room for the page") == 3
+
+
 @pytest.mark.parametrize("arm", ["real", "both"])
 def test_a_loss_that_diverges_ends_the_run_and_spoils_no_checkpoint(tmp_path: Path, arm: str) -> None:
     rates = {"train__learning_rate": 1e30, "train__warmup": 0.0, "train__optimizer": "sgd"}

@@ -1,0 +1,73 @@
+"""Pages for a person to look at: one self-contained ``index.html`` in the folder that it shows.
+
+In comes a folder as a run, an emission or a comparison left it; out goes the page. Whoever made the folder may call
+this, and `synthdata page` at any time. No model is loaded, and no script or image comes from elsewhere.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from synthdata.errors import MisuseError
+
+Write = Callable[[Path, Mapping[str, Any] | None], Path]
+
+
+def write_page(folder: Path, defaults: Mapping[str, Any] | None = None) -> Path:
+    """Write the page of whatever is in ``folder``, in place of an older one.
+
+    Args:
+        folder: a dataset, a run, or the output of a comparison or of the headline table.
+        defaults: of a run: the configuration it would have had if nothing had been said, to mark what differs.
+
+    Raises:
+        MisuseError: there is nothing in the folder that has a page, or it is damaged.
+        FailureError: a file cannot be read, or the page cannot be written.
+    """
+    for marks, write in _PAGES:
+        if all((folder / mark).is_file() for mark in marks):
+            return write(folder, defaults)
+    raise MisuseError(
+        f"{folder} is no dataset, run or comparison: name a folder with manifest.json, config.yaml, report.json or "
+        "table.json in it"
+    )
+
+
+def write_dataset_page(folder: Path, show_real: bool = False, run: Path | None = None) -> Path:
+    """Write the page of a dataset.
+
+    Args:
+        show_real: whether each row has its nearest training image beside it, which then is published with the page.
+        run: directory of the dataset's run, for settings of the training images that the manifest does not tell.
+
+    Raises:
+        MisuseError: the training images are asked for and are not at hand.
+        FailureError: a shard cannot be read, or the page cannot be written.
+    """
+    from synthdata.emission import read_manifest
+    from synthdata.publishing.pages import dataset
+    from synthdata.publishing.pages.real import RealImages
+
+    manifest = read_manifest(folder)
+    return dataset.write_dataset_page(folder, manifest, RealImages(manifest, run) if show_real else None)
+
+
+def _run(folder: Path, defaults: Mapping[str, Any] | None) -> Path:
+    from synthdata.publishing.pages.run import write_run_page
+
+    return write_run_page(folder, defaults)
+
+
+def _comparison(folder: Path, _: Mapping[str, Any] | None) -> Path:
+    from synthdata.publishing.pages.comparison import write_comparison_page
+
+    return write_comparison_page(folder)
+
+
+_PAGES: list[tuple[tuple[str, ...], Write]] = [
+    (("manifest.json",), lambda folder, _: write_dataset_page(folder)),
+    (("table.json",), _comparison),
+    (("config.yaml",), _run),
+    (("report.json",), _comparison),
+]
+"""The files that tell what a folder is, and who writes its page; the first that fits. A new page is a new line."""
