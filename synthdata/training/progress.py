@@ -19,7 +19,7 @@ class Progress:
 
     def __init__(self, run: RunDirectory, start: int, iterations: int) -> None:
         self._run = run
-        before = read_run_file(run.progress) if run.progress.exists() else {}
+        before = read_run_file(run.progress, dict[str, Any]) if run.progress.exists() else {}
         self._parts: list[dict[str, Any]] = before.get("parts", [])
         self._phases: dict[str, dict[str, Any]] = before.get("phases", {})
         self._parts.append({"from": start, "to": start, "began": _now(), "ended": None})

@@ -44,10 +44,10 @@ class ConstructVerb(Verb[Any]):
 def construct(config: "Config") -> None:
     """Write the dataset and its card, and print what is in it."""
     from synthdata.construction.construct import construct as write
-    from synthdata.publishing.card import write_missing_card
+    from synthdata.publishing.complete import complete_dataset
 
     written = write(config)
-    write_missing_card(written.folder)
+    complete_dataset(written.folder, config.page)
     if written.manifest is None:
         print(f"{written.rows:,} relations written; {written.folder} is completed by the last process to finish")
         return

@@ -48,5 +48,5 @@ def _defaults(folder: Path) -> dict[str, Any] | None:
     from synthdata.training import ContrastConfig, JointConfig
     from synthdata.training.run_directory import as_plain
 
-    settings = read_run_file(folder / "config.yaml")
+    settings = read_run_file(folder / "config.yaml", dict[str, Any])
     return as_plain(ContrastConfig() if "method" in settings else JointConfig())

@@ -110,7 +110,7 @@ def write_comparison_page(folder: Path) -> Path:
 
 
 def _compare(folder: Path) -> Compared:
-    report = read_run_file(folder / "report.json")
+    report = read_run_file(folder / "report.json", dict[str, Any])
     if "runs" not in report:
         raise MisuseError(f"{folder}/report.json is not of a comparison: name the --output of recipes/compare.py")
     facts = [
@@ -126,7 +126,7 @@ def _compare(folder: Path) -> Compared:
 
 
 def _headline(folder: Path) -> Compared:
-    table = read_run_file(folder / "table.json")
+    table = read_run_file(folder / "table.json", dict[str, Any])
     facts = [
         ("in every training", f"{table['steps']:,} encoder steps of {table['batch_size']:,} anchors"),
         ("scored on", f"the {table['split']} split"),

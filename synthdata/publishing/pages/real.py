@@ -34,7 +34,7 @@ class RealImages:
         settings = {"source": told["data"], "limit": told["limit"], "channels": told["channels"]}
         settings |= {"image_size": told["image_size"]}
         if run is not None:
-            settings = read_run_file(run / "config.yaml")["data"] | settings
+            settings = read_run_file(run / "config.yaml", dict[str, Any])["data"] | settings
         self._images = load_images(DataConfig(**settings)).train
         content = self._images.source_indices if self._images.pixels is None else self._images.pixels
         if hashlib.sha256(content.contiguous().numpy().data).hexdigest() != told["sha256"]:

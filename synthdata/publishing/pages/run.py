@@ -74,7 +74,7 @@ def write_run_page(run: Path, defaults: Mapping[str, Any] | None = None) -> Path
         MisuseError: the directory holds no run, or its files are damaged.
         FailureError: the page cannot be written.
     """
-    config = shareable(read_run_file(run / "config.yaml"))
+    config = shareable(read_run_file(run / "config.yaml", dict[str, Any]))
     report, progress = (_optional(run / name) for name in ("report.json", "progress.json"))
     metrics = list(_metrics(run / "metrics.jsonl"))
     grids = _grids(run / "samples")
@@ -99,7 +99,7 @@ def write_run_page(run: Path, defaults: Mapping[str, Any] | None = None) -> Path
 
 
 def _optional(path: Path) -> dict[str, Any]:
-    return read_run_file(path) if path.exists() else {}
+    return read_run_file(path, dict[str, Any]) if path.exists() else {}
 
 
 def _metrics(path: Path) -> Iterator[dict[str, Any]]:

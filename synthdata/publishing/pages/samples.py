@@ -113,9 +113,9 @@ def _every_row(folder: Path, shards: list[dict[str, Any]], every: int) -> Iterat
 
 
 def _tar_rows(path: Path, places: range) -> Iterator[EncodedRow]:
-    from synthdata.data.shards import index_shard  # slow to import
+    from synthdata.data.shards import read_samples  # slow to import
 
-    samples = index_shard(0, str(path))
+    samples = list(read_samples(0, str(path)))
     with path.open("rb") as file:
         for place in places:
             images: dict[str, bytes] = {}
