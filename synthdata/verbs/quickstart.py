@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthdata.paths import PathText
+
 
 @dataclass
 class QuickstartConfig:
@@ -14,7 +16,7 @@ class QuickstartConfig:
         output: the folder that the folder recipes is put in.
     """
 
-    output: str = "."
+    output: PathText = "."
 
 
 def quickstart(config: QuickstartConfig) -> None:
