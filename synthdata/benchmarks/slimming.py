@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from synthdata.benchmarks.slimming_table import as_markdown, save_plot
+from synthdata.benchmarks.slimming_table import SlimmingResult, as_markdown, save_plot
 from synthdata.data import DataConfig, Images, RealData, load_images, to_float
 from synthdata.errors import MisuseError
 from synthdata.evaluation import score_encoder
@@ -21,6 +21,7 @@ from synthdata.evaluation.features import extract_features, map_images
 from synthdata.evaluation.score import score_name
 from synthdata.models import Encoder, cost_of, cut_by_norm, estimate_statistics
 from synthdata.objectives import cross_correlation
+from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, PositiveInt, Seed
 from synthdata.run_files import read_run_file
 from synthdata.training import train_contrast
@@ -58,7 +59,7 @@ class SlimmingBenchmarkConfig(ContrastSettings):
     seeds: PositiveInt = 5
     arms: list[SlimmingArm] = field(default_factory=lambda: list(get_args(SlimmingArm)))
     log_weight: NonNegativeFloat = 1e-3
-    output: str = "out/slimming"
+    output: PathText = "out/slimming"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,13 @@ def run_slimming_job(config: SlimmingBenchmarkConfig, job: SlimmingJob, data: Re
     """
     path = Path(config.output) / "results" / f"{job.name}.json"
     if path.exists():
+<<<<<<< HEAD
         return read_run_file(path, dict[str, Any])
+||||||| parent of 03373fe (The slimming benchmark reads its files by their types)
+        return read_run_file(path)
+=======
+        return dict(read_run_file(path, SlimmingResult))
+>>>>>>> 03373fe (The slimming benchmark reads its files by their types)
     accelerator = start_accelerator(_run_config(config, job, config.train.steps))
     steps, operations = _training_cost(config, job, data, accelerator)
     run = _run_config(config, job, steps)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -11,6 +11,28 @@ from matplotlib.figure import Figure
 from synthdata.evaluation.summary import Summary, markdown_table
 
 Result = dict[str, Any]
+
+
+class MeasuredEncoder(TypedDict):
+    parameters: int
+    operations: int
+    linear: float
+    knn: float
+    effective_rank: float
+
+
+class SlimmingResult(TypedDict):
+    """The file of one training."""
+
+    arm: str
+    seed: int
+    steps: int
+    training_operations: int
+    encoder: MeasuredEncoder
+    host: NotRequired[MeasuredEncoder]
+    correlation: NotRequired[float]
+    correlation_between: NotRequired[float]
+
 
 COMPARED = (
     ("sacl_xd", "target"),

@@ -1,11 +1,11 @@
 """``synthdata slim DIR --ratio 0.5 --output DIR``."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from synthdata.configuration import positional
 from synthdata.errors import MisuseError
+from synthdata.paths import PathText, user_path
 from synthdata.ranges import Range
 
 
@@ -22,14 +22,14 @@ class SlimConfig:
         output: folder of the smaller encoder.
     """
 
-    folder: str = positional("DIR")
+    folder: PathText = positional("DIR")
     ratio: Annotated[float, Range(0, 1, open_low=True)] = 0.5
-    output: str = "runs/slim/encoder"
+    output: PathText = "runs/slim/encoder"
 
 
 def slim(config: SlimConfig) -> None:
     """Cut, save, and tell."""
-    output = Path(config.output)
+    output = user_path(config.output, "output")
     if output.exists():
         raise MisuseError(f"{output} exists already: remove it, or name another --output")
     from synthdata.models import Encoder, cost_of, cut_by_norm, images_per_second
