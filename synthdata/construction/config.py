@@ -7,6 +7,7 @@ from synthdata.construction.partition import Partition
 from synthdata.construction.region_mask import RegionMask
 from synthdata.construction.select_pairs import SelectPairs
 from synthdata.emission.config import DatasetConfig, Format
+from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt
 
 
@@ -26,10 +27,10 @@ class ConstructionConfig(DatasetConfig):
         shard_size: relations of a shard.
     """
 
-    source: str = "digits"
+    source: PathText = "digits"
     split: str = "train"
-    encoder: str | None = None
-    output: str = "out/relations"
+    encoder: PathText | None = None
+    output: PathText = "out/relations"
     embed_rows: bool = False
     format: Format = "parquet"
     shard_size: PositiveInt = 10_000
@@ -44,8 +45,8 @@ class HardNegativesConfig(HardNegatives, ConstructionConfig):
         truth: a table that is kept from the choice and tells the audit what is true: more triples, or classes.
     """
 
-    graph: str | None = None
-    truth: str | None = None
+    graph: PathText | None = None
+    truth: PathText | None = None
 
 
 @dataclass

@@ -17,8 +17,10 @@ from synthdata.construction.table import Table
 from synthdata.data import DataConfig, Pairs, PairsConfig, load_images, load_pairs
 from synthdata.data.decode import Encoded
 from synthdata.data.hub import DatasetRows, cache_folders, load_splits
+from synthdata.data.hub import DatasetRows, hub_caches, load_splits
 from synthdata.data.identity import content_identity, image_identity
 from synthdata.data.source import Rows, SourceSplit
+from synthdata.data.tree import refuse_irregular
 from synthdata.errors import MisuseError
 from synthdata.paths import user_path
 
@@ -54,7 +56,13 @@ def open_source(source: str, split: str = "train", image_size: int | None = None
     if not colon and (suffix := Path(source).suffix.lower()) in _SUFFIXES:
         prefix, argument = _SUFFIXES[suffix], source
     if prefix in TABLES or prefix == "hf":
+<<<<<<< HEAD
         rows = _table(source, _splits(source, prefix, argument), split, _folders(argument))
+||||||| parent of 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
+        rows = _table(source, _splits(source, prefix, argument), split)
+=======
+        rows = _table(source, *_splits(source, prefix, argument), split)
+>>>>>>> 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
         revision = _revision(argument) if prefix == "hf" else None
         return replace(rows, identity=rows.identity | ({"revision": revision} if revision else {}))
     near = get_close_matches(prefix, [*IMAGES, *TABLES, PAIRS, "hf"], n=1)
@@ -101,17 +109,23 @@ def _revision(argument: str) -> str | None:
         return None
 
 
-def _splits(source: str, prefix: str, argument: str) -> datasets.DatasetDict:
+def _splits(source: str, prefix: str, argument: str) -> tuple[datasets.DatasetDict, list[Path]]:
+    """The splits of a table, and the folders where files must lie that its rows name by their paths."""
+    if prefix == "hf" and not (argument and user_path(argument).exists()):
+        repository, _, name = argument.partition(":")
+        return load_splits(source, path=repository, name=name or None), hub_caches()
+    path = user_path(argument, f"{prefix}:")
+    if path.is_file() and prefix != "hf":
+        return load_splits(source, path=prefix, data_files=str(path)), [path.parent]
+    if not path.is_dir():
+        raise MisuseError(f"{argument} does not exist, or is no file: give a file, or a folder of .{prefix} files")
+    refuse_irregular(path, source)
     if prefix == "hf":
-        repository, _, name = (argument, "", "") if Path(argument).exists() else argument.partition(":")
-        return load_splits(source, path=repository, name=name or None)
-    path = Path(argument).expanduser()
-    if not path.exists():
-        raise MisuseError(f"{argument} does not exist: give a file, or a folder of .{prefix} files")
-    files = {"data_dir": str(path)} if path.is_dir() else {"data_files": str(path)}
-    return load_splits(source, path=prefix, **files)
+        return load_splits(source, path=str(path)), [path, *hub_caches()]
+    return load_splits(source, path=prefix, data_dir=str(path)), [path]
 
 
+<<<<<<< HEAD
 def _folders(argument: str) -> list[Path]:
     """Where files must lie that rows of a table name by their paths."""
     path = user_path(argument)
@@ -120,6 +134,11 @@ def _folders(argument: str) -> list[Path]:
 
 
 def _table(source: str, splits: datasets.DatasetDict, split: str, folders: Sequence[Path]) -> Table:
+||||||| parent of 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
+def _table(source: str, splits: datasets.DatasetDict, split: str) -> Table:
+=======
+def _table(source: str, splits: datasets.DatasetDict, folders: list[Path], split: str) -> Table:
+>>>>>>> 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
     if split not in splits and len(splits) > 1:
         raise MisuseError(f"{source} has no split {split}, only {', '.join(splits)}: name one with --split")
     rows = splits[split] if split in splits else next(iter(splits.values()))

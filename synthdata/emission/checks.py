@@ -1,7 +1,7 @@
 """What plans, manifests and records tell of the kinds of rows that this version knows, checked as they are read.
 
 A kind needs an entry in `synthdata.emission.kinds`, and nothing here: one that is not among ``_SAMPLED`` may tell of
-its origin and its criteria what it likes.
+its origin and its criteria what it likes, and one whose rows have no score is not looked into.
 """
 
 import itertools
@@ -124,7 +124,7 @@ def checked_manifest(tree: Any) -> formats.Manifest:
     """
     manifest = formats.checked_manifest(tree)
     _check_criteria(manifest)
-    for kind in _known(manifest):
+    for kind in _scored(manifest):
         summary = _part(manifest, SelectedSummary, "kinds", kind)
         if kind in _SAMPLED and "memorised" not in summary["dropped"]:
             raise UnsoundError(f"no kinds.{kind}.dropped.memorised")
@@ -144,7 +144,8 @@ def checked_record(tree: Any, planned: Mapping[str, Any], edges: Mapping[str, li
         if tree[name] != planned[name]:
             raise UnsoundError(f"{name} is {shown(tree[name])}: the plan has {shown(planned[name])}")
     bins = {name: len(each) - 1 for name, each in edges.items()}
-    bins[CANDIDATES] = bins[_score(planned["kind"])]
+    if score := _score(planned["kind"]):
+        bins[CANDIDATES] = bins[score]
     for name, count in bins.items():
         if name not in record["summary"]["columns"]:
             raise UnsoundError(f"no summary.columns.{name}")
@@ -164,7 +165,7 @@ def check_known(kinds: Iterable[str], folder: Path) -> None:
 
 
 def _check_criteria(plan: formats.Plan | formats.Manifest) -> None:
-    kinds = _known(plan)
+    kinds = _scored(plan)
     if any(kind in _SAMPLED for kind in kinds):
         _part(plan, RunIdentity, "run")
         _part(plan, SelectedSettings, "settings")
@@ -179,8 +180,10 @@ def _check_criteria(plan: formats.Plan | formats.Manifest) -> None:
             _check_edges(each, f"criteria.{kind}.edges.{name}")
 
 
-def _known(plan: formats.Plan | formats.Manifest) -> list[str]:
-    return [kind for kind in dict.fromkeys(shard["kind"] for shard in plan["shards"]) if kind in KINDS]
+def _scored(plan: formats.Plan | formats.Manifest) -> list[str]:
+    """The known kinds whose rows were chosen by a score."""
+    kinds = dict.fromkeys(shard["kind"] for shard in plan["shards"])
+    return [kind for kind in kinds if kind in KINDS and _score(kind)]
 
 
 def _score(kind: str) -> str:

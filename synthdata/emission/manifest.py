@@ -28,7 +28,7 @@ WORK = ".emission"
 PLAN = "plan.json"
 
 _PLANNED = tuple(field.name for field in fields(Shard))
-_PARTS = ("settings", "run", "criteria", "made_with", "shards")
+_PARTS = ("settings", "run", "criteria", "construction", "made_with", "shards")
 
 Plan = dict[str, Any]
 """What is fixed before the first row is made: settings, run (identity), training (its report), criteria and fidelity by
@@ -197,7 +197,7 @@ def _summary(kind: Kind, criteria: dict[str, Any], shards: Sequence[Record]) -> 
                 **_column([summary["columns"][name] for summary in summaries]),
                 "edges": criteria["edges"][KINDS[kind].score if name == CANDIDATES else name],
             }
-            for name in (*criteria["edges"], CANDIDATES)
+            for name in (*criteria["edges"], *([CANDIDATES] if KINDS[kind].score else []))
         },
     }
 
