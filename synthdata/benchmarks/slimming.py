@@ -96,13 +96,7 @@ def run_slimming_job(config: SlimmingBenchmarkConfig, job: SlimmingJob, data: Re
     """
     path = Path(config.output) / "results" / f"{job.name}.json"
     if path.exists():
-<<<<<<< HEAD
-        return read_run_file(path, dict[str, Any])
-||||||| parent of 03373fe (The slimming benchmark reads its files by their types)
-        return read_run_file(path)
-=======
         return dict(read_run_file(path, SlimmingResult))
->>>>>>> 03373fe (The slimming benchmark reads its files by their types)
     accelerator = start_accelerator(_run_config(config, job, config.train.steps))
     steps, operations = _training_cost(config, job, data, accelerator)
     run = _run_config(config, job, steps)

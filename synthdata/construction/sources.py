@@ -1,7 +1,6 @@
 """From a source's name to its rows: images, and tables of Parquet, CSV, JSON lines or the Hub."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache, partial
@@ -16,7 +15,6 @@ from huggingface_hub.errors import HfHubHTTPError
 from synthdata.construction.table import Table
 from synthdata.data import DataConfig, Pairs, PairsConfig, load_images, load_pairs
 from synthdata.data.decode import Encoded
-from synthdata.data.hub import DatasetRows, cache_folders, load_splits
 from synthdata.data.hub import DatasetRows, hub_caches, load_splits
 from synthdata.data.identity import content_identity, image_identity
 from synthdata.data.source import Rows, SourceSplit
@@ -56,13 +54,7 @@ def open_source(source: str, split: str = "train", image_size: int | None = None
     if not colon and (suffix := Path(source).suffix.lower()) in _SUFFIXES:
         prefix, argument = _SUFFIXES[suffix], source
     if prefix in TABLES or prefix == "hf":
-<<<<<<< HEAD
-        rows = _table(source, _splits(source, prefix, argument), split, _folders(argument))
-||||||| parent of 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
-        rows = _table(source, _splits(source, prefix, argument), split)
-=======
         rows = _table(source, *_splits(source, prefix, argument), split)
->>>>>>> 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
         revision = _revision(argument) if prefix == "hf" else None
         return replace(rows, identity=rows.identity | ({"revision": revision} if revision else {}))
     near = get_close_matches(prefix, [*IMAGES, *TABLES, PAIRS, "hf"], n=1)
@@ -125,20 +117,7 @@ def _splits(source: str, prefix: str, argument: str) -> tuple[datasets.DatasetDi
     return load_splits(source, path=prefix, data_dir=str(path)), [path]
 
 
-<<<<<<< HEAD
-def _folders(argument: str) -> list[Path]:
-    """Where files must lie that rows of a table name by their paths."""
-    path = user_path(argument)
-    own = [path if path.is_dir() else path.parent] if path.exists() else []
-    return [*own, *cache_folders()]
-
-
-def _table(source: str, splits: datasets.DatasetDict, split: str, folders: Sequence[Path]) -> Table:
-||||||| parent of 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
-def _table(source: str, splits: datasets.DatasetDict, split: str) -> Table:
-=======
 def _table(source: str, splits: datasets.DatasetDict, folders: list[Path], split: str) -> Table:
->>>>>>> 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
     if split not in splits and len(splits) > 1:
         raise MisuseError(f"{source} has no split {split}, only {', '.join(splits)}: name one with --split")
     rows = splits[split] if split in splits else next(iter(splits.values()))

@@ -89,21 +89,9 @@ def open_hf(argument: str, config: DataConfig) -> Source:
     if not folder.exists() and (path[0] in "./~" or path.count("/") > 1):
         raise MisuseError(f"{path} does not exist: give a dataset folder, or a repository of the Hub as OWNER/NAME")
     if not folder.is_dir():
-<<<<<<< HEAD
-        return _from_datasets(f"hf:{argument}", config, cache_folders(), path=path, name=name or None)
-||||||| parent of 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
-        return _from_datasets(f"hf:{argument}", config, _caches(), path=path, name=name or None)
-=======
         return _from_datasets(f"hf:{argument}", config, hub_caches(), path=path, name=name or None)
->>>>>>> 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
     refuse_irregular(folder, f"hf:{argument}")
-<<<<<<< HEAD
-    return _from_datasets(f"hf:{argument}", config, [folder, *cache_folders()], path=str(folder), name=name or None)
-||||||| parent of 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
-    return _from_datasets(f"hf:{argument}", config, [folder, *_caches()], path=str(folder), name=name or None)
-=======
     return _from_datasets(f"hf:{argument}", config, [folder, *hub_caches()], path=str(folder), name=name or None)
->>>>>>> 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
 
 
 def open_parquet(argument: str, config: DataConfig) -> Source:
@@ -120,13 +108,7 @@ def open_parquet(argument: str, config: DataConfig) -> Source:
     raise MisuseError(f"{argument or source} does not exist, or is no file: give a Parquet file or a folder of them")
 
 
-<<<<<<< HEAD
-def cache_folders() -> list[Path]:
-||||||| parent of 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
-def _caches() -> list[Path]:
-=======
 def hub_caches() -> list[Path]:
->>>>>>> 3bafdb0 (Kinds of rows without a score in the typed manifests; tables are opened as the data room opens them)
     """Where files of the Hub, and those that were packed in archives, lie on this machine."""
     return [Path(datasets.config.HF_DATASETS_CACHE), Path(HF_HUB_CACHE)]
 
