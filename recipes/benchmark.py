@@ -10,6 +10,7 @@
     python recipes/benchmark.py tuning --run runs/digits --before runs/digits-inflate/generator --grid before-after.png
     python recipes/benchmark.py label-reach --encoder.width 8 --steps 0 50 200 --withheld 0 3 8
     python recipes/benchmark.py explore-exploit --data.source digits --noise 0 0.2 0.4
+    python recipes/benchmark.py data_free --data.source digits --classifier runs/classifier
 
 headline saves and stops in time, slimming on Ctrl-C, and the same command goes on; label-reach and explore-exploit keep
 what is finished. headline and profile take the settings of recipes/joint.py as well, from recipes/configs/cifar10.yaml
@@ -25,6 +26,7 @@ from typing import Any
 from synthdata.errors import interruptible_imports, one_line_errors
 
 with interruptible_imports():
+    from synthdata.benchmarks.data_free import DataFreeBenchmarkConfig, data_free_table
     from synthdata.benchmarks.emission_rates import EmissionRatesConfig, emission_table
     from synthdata.benchmarks.explore_exploit import ExploreExploitConfig, explore_exploit_table
     from synthdata.benchmarks.headline import HeadlineConfig, run_headline
@@ -96,6 +98,7 @@ VERBS: list[Verb] = [
         ExploreExploitConfig,
         printed(explore_exploit_table),
     ),
+    Verb("data_free", "students of a classifier's replay", DataFreeBenchmarkConfig, printed(data_free_table)),
 ]
 
 

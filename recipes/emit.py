@@ -2,6 +2,8 @@
 
     accelerate launch recipes/emit.py --run runs/digits --output out/digits --hard 2000 --pairs 2000 --shard_size 500
 
+    accelerate launch recipes/emit.py --run runs/free --output out/free --replay 5000     # of recipes/distil.py
+
 What it does:
 
 - samples on every process of the launcher, or as one process of a job array (``--worker 3 --workers 16``);

@@ -12,6 +12,8 @@
   beside its chance level, and the classes that it reaches least;
 - transfer: linear probe and k-NN on other data, brought to the encoder's image size and channels.
 
+--save_classifier DIR writes the encoder with its linear probe as a classifier, for recipes/distil.py.
+
 --output also writes evaluation.json and evaluation.md there. One process is enough; several compute the same.
 """
 
@@ -24,6 +26,7 @@ with interruptible_imports():
     from accelerate import Accelerator
 
     from synthdata.configuration import parse
+    from synthdata.evaluation.classify import fit_classifier
     from synthdata.evaluation.evaluate import EvaluateConfig, as_json, as_markdown, evaluate, open_subject
     from synthdata.threads import use_idle_cores
     from synthdata.training.collective import local_main_process_first
@@ -39,6 +42,10 @@ def main() -> None:
     evaluations = evaluate(subject, config, accelerator)
     if not accelerator.is_main_process:
         return
+    if config.save_classifier:
+        classifier = fit_classifier(subject.encoder, subject.data, accelerator.device, config.limit)
+        with writing(Path(config.save_classifier)):
+            classifier.save_pretrained(Path(config.save_classifier))
     report = as_json(evaluations, config.encoder)
     if config.output:
         folder = Path(config.output)

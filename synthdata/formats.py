@@ -174,6 +174,43 @@ class EncoderSettings(TypedDict):
     projection_dim: NotRequired[Annotated[int, Meta(ge=1, le=2**16)]]
 
 
+class ClassifierArchitecture(TypedDict):
+    kind: Literal["encoder", "torchvision", "transformers"]
+
+
+class ClassifierSettings(TypedDict):
+    """A classifier folder's config.json."""
+
+    architecture: ClassifierArchitecture
+    image_size: Annotated[int, Meta(ge=1, le=4096)]
+    channels: Annotated[int, Meta(ge=1, le=64)]
+    classes: Annotated[list[Text], Meta(min_length=1)]
+    mean: list[float]
+    std: list[Annotated[float, Meta(gt=0)]]
+
+
+class ImageProcessor(TypedDict):
+    """A transformers folder's preprocessor_config.json, as far as a classifier needs it."""
+
+    do_normalize: NotRequired[bool]
+    image_mean: NotRequired[list[float]]
+    image_std: NotRequired[list[Annotated[float, Meta(gt=0)]]]
+
+
+class DistilRun(TypedDict):
+    """The config.yaml of a generator's training from a classifier."""
+
+    classifier: Text
+
+
+class DistilReport(Report):
+    """The report of such a training."""
+
+    class_counts: dict[Text, Count]
+    class_entropy: float
+    mean_confidence: float
+
+
 class ModelIndex(TypedDict):
     _class_name: Text
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 import torch
 
@@ -14,7 +15,6 @@ from synthdata.emission.compute import ModelThreads, embed_real_images
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.criteria import draw_reference, measure_criteria
 from synthdata.emission.emit import compute_threads, emit_run
-from synthdata.emission.kinds import Kind
 from synthdata.emission.plan import plan_shards
 from synthdata.emission.run import Run, load_run
 from synthdata.emission.scoring import forward_batch
@@ -22,6 +22,8 @@ from synthdata.emission.selection import selected_rows
 from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt
 from synthdata.rng import latents_at
+
+Kind = Literal["hard", "pairs"]
 
 
 @dataclass

@@ -31,7 +31,7 @@ class ShardFile:
 
     Attributes:
         path: below the dataset, with forward slashes.
-        kind: "hard" or "pairs".
+        kind: "hard", "pairs" or "replay".
         rows: number of rows.
         sha256: of its bytes.
     """

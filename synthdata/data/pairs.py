@@ -1,4 +1,4 @@
-"""Emitted datasets in: the rows of hard samples and positive pairs, as two images each."""
+"""Emitted datasets in: rows of any kind, as two images each."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ from synthdata.ranges import NonNegativeFloat
 _logger = logging.getLogger(__name__)
 _MOST_THREADS = SHARDS_MIXED  # each has a shard open
 
-Kinds = Literal["all", "hard", "pairs"]
+Kinds = Literal["all", "hard", "pairs", "replay"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PairsConfig:
 
     Attributes:
         source: a dataset directory, or a repository of the Hub as OWNER/NAME or hf://datasets/OWNER/NAME[@REVISION].
-        kinds: which of its configs are read: "hard", "pairs", or "all" that it has.
+        kinds: which of its configs are read: "hard", "pairs", "replay", or "all" that it has.
         on_corrupt: what is done about a shard that is missing or not as the manifest records it: "refuse" the dataset,
             or "skip" the shard.
         resident_gib: a dataset whose decoded pixels take more memory than this is decoded as it is read, its shards
@@ -53,7 +53,8 @@ class PairsConfig:
 class Pairs(Dataset[tuple[Tensor, Tensor]]):
     """Rows of an emitted dataset: ``pairs[i]`` is ``(image_a, image_b)``, each (C, H, W) uint8.
 
-    The two images of a positive pair, or a hard sample's one image twice: two views to be augmented, each on its own.
+    The two images of a positive pair, or the one image of a row of another kind twice: two views to be augmented, each
+    on its own.
     With ``ShuffledRows`` it goes into a plain ``DataLoader``.
 
     Args:

@@ -43,12 +43,13 @@ class DatasetConfig:
 
 @dataclass
 class EmissionConfig(DatasetConfig):
-    """Hard samples and positive pairs of a finished run, written as sharded datasets.
+    """Samples of a finished run, written as a sharded dataset: hard samples and pairs, or a classifier's replay.
 
     Attributes:
         run: run directory that the encoder, the generator and the settings are read from.
         hard: rows of the hard samples; 0 for none.
         pairs: rows of the positive pairs; 0 for none.
+        replay: rows of a run of recipes/distil.py, whose generator learned from a classifier alone; 0 for none.
         oversample: candidates that each row of the hard samples is first chosen from.
         hardness_band: hard samples lie between these quantiles of the hardness of unselected samples. The upper end
             keeps out what is so hard that it is no image.
@@ -57,6 +58,7 @@ class EmissionConfig(DatasetConfig):
             refuse more than a quarter of the unselected samples: then that quarter is refused.
         memorisation_quantile: nothing is emitted that is closer to a training image than this quantile of the
             training images' own distances to their nearest neighbours.
+        least_confidence: no replay row is emitted that the classifier is less sure of.
         batch_size: images computed at once, in whole forward batches (64 on a CPU, 256 elsewhere); changes speed and
             memory, never a byte of the shards. One forward batch per core, or two on an accelerator, if not given.
     """
@@ -64,18 +66,22 @@ class EmissionConfig(DatasetConfig):
     run: PathText = "runs/digits"
     hard: NonNegativeInt = 0
     pairs: NonNegativeInt = 0
+    replay: NonNegativeInt = 0
     oversample: Annotated[int, Range(1, 64)] = 4
     hardness_band: Quantiles = (0.5, 0.95)
     similarity_band: Quantiles = (0.1, 0.9)
     realism_quantile: UnitInterval = 0.05
     memorisation_quantile: UnitInterval = 0.05
+    least_confidence: UnitInterval = 0.0
     batch_size: PositiveInt | None = None
 
 
 def check_config(config: EmissionConfig) -> None:
     """Raise ``MisuseError`` for a value that is out of its range, or values that do not fit each other."""
     check_ranges(config)
-    if config.hard + config.pairs == 0:
-        raise MisuseError("nothing to emit: hard and pairs are 0; give --hard N or --pairs N")
+    if config.hard + config.pairs + config.replay == 0:
+        raise MisuseError("nothing to emit: hard, pairs and replay are 0; give --hard N, --pairs N or --replay N")
+    if config.replay and config.hard + config.pairs:
+        raise MisuseError("replay comes from a run without an encoder, hard and pairs from one with: give either")
     if config.worker >= config.workers:
         raise MisuseError(f"worker is {config.worker}: it must be between 0 and {config.workers - 1}")

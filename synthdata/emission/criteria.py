@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthdata.data import to_float
-from synthdata.emission.compute import ModelThreads
+from synthdata.emission.compute import ModelThreads, real_batches
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.guard import RealNeighbours
 from synthdata.emission.kinds import DECIMALS, KINDS, Kind
@@ -67,7 +67,7 @@ class Reference:
     real: RealNeighbours
 
 
-def draw_reference(kind: Kind, config: EmissionConfig, models: ModelThreads, real: RealNeighbours) -> Reference:
+def draw_reference(kind: Kind, config: EmissionConfig, models: ModelThreads[Run], real: RealNeighbours) -> Reference:
     """Draw the reference for ``kind``: a function of the configuration's seed, the weights and the real images.
 
     Raises:
@@ -112,11 +112,11 @@ def measure_criteria(reference: Reference, config: EmissionConfig) -> Criteria:
     )
 
 
-def _real_realism(models: ModelThreads) -> NDArray[np.float64]:
+def _real_realism(models: ModelThreads[Run]) -> NDArray[np.float64]:
     def judge(run: Run, batch: Tensor) -> NDArray[np.float64]:
         return rounded(run.generator.realism(to_float(batch)))
 
-    return np.concatenate(list(models.map(judge, models.real_batches(BANK_SIZE))))
+    return np.concatenate(list(models.map(judge, real_batches(models, BANK_SIZE))))
 
 
 def _edges(values: NDArray[np.float64]) -> list[float]:

@@ -206,6 +206,9 @@ def _open_plan(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int],
         }
         with disk_errors(folder):
             plan = begin(folder, new)
+    # a plan of an earlier version lacks the settings that came since
+    defaults = {field.name: field.default for field in fields(config) if field.name in settings}
+    plan["settings"] = defaults | plan["settings"]
     check_same(folder, plan, settings, maker.identity)
     if [shard["rows"] for shard in plan["shards"]] != [shard.rows for shard in _planned(config, rows)]:
         raise FailureError(f"the plan of {folder} has other shards than its settings give: write another --output")

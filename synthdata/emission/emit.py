@@ -1,5 +1,6 @@
-"""Hard samples and positive pairs of a finished run, as a dataset."""
+"""Samples of a finished run, as a dataset."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -19,6 +20,7 @@ from synthdata.emission.fidelity import measure_fidelity
 from synthdata.emission.guard import RealNeighbours
 from synthdata.emission.kinds import Kind, Row
 from synthdata.emission.plan import Shard
+from synthdata.emission.replay import ReplayRows, ReplayRun, load_replay_run
 from synthdata.emission.run import Run, load_run
 from synthdata.emission.scoring import forward_batch
 from synthdata.emission.selection import selected_rows
@@ -30,7 +32,7 @@ PROGRAM = "accelerate launch recipes/emit.py"
 
 
 def emit(config: EmissionConfig) -> Emission:
-    """Write the hard samples and positive pairs of a run as a dataset directory, or complete an interrupted one.
+    """Write samples of a run as a dataset directory, or complete an interrupted one.
 
     Card and page are left to the caller: ``publishing.complete.complete_dataset``.
 
@@ -42,20 +44,26 @@ def emit(config: EmissionConfig) -> Emission:
     check_output(Path(config.output))
     device = _device()
     use_idle_cores(device.type)
+    if config.replay:
+        return _emit_replay(load_replay_run(Path(config.run), device), config, device)
     return emit_run(load_run(Path(config.run), device), config, device)
 
 
 def emit_run(run: Run, config: EmissionConfig, device: torch.device) -> Emission:
     """``emit`` for models and images that are open already, the models on ``device``."""
-    deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    with deterministic, ModelThreads(run, device, compute_threads(config, device)) as models:
+    with _deterministic(), ModelThreads(run, device, compute_threads(config, device)) as models:
         return write_dataset(_Samples(config, models), config, _rows(config), PROGRAM)
+
+
+def _emit_replay(run: ReplayRun, config: EmissionConfig, device: torch.device) -> Emission:
+    with _deterministic(), ModelThreads(run, device, compute_threads(config, device)) as models:
+        return write_dataset(ReplayRows(config, models), config, {"replay": config.replay}, PROGRAM)
 
 
 class _Samples:
     """The ``RowMaker`` of a run's samples."""
 
-    def __init__(self, config: EmissionConfig, models: ModelThreads) -> None:
+    def __init__(self, config: EmissionConfig, models: ModelThreads[Run]) -> None:
         self.config = config
         self.models = models
         self.identity = models.run.identity
@@ -87,6 +95,10 @@ class _Samples:
 
 def _rows(config: EmissionConfig) -> dict[Kind, int]:
     return {"hard": config.hard, "pairs": config.pairs}
+
+
+def _deterministic() -> contextlib.AbstractContextManager[None]:
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
 def _device() -> torch.device:

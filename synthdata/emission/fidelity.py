@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from synthdata.data import to_float
-from synthdata.emission.compute import ModelThreads
+from synthdata.emission.compute import ModelThreads, real_batches
 from synthdata.emission.criteria import Criteria, Reference
 from synthdata.emission.run import Run
 from synthdata.emission.scoring import BANK_SIZE, forward_batch
@@ -19,7 +19,7 @@ _LEAST_IMAGES = 32
 """Nothing is said of fewer images."""
 
 
-def measure_fidelity(reference: Reference, criteria: Criteria, models: ModelThreads) -> dict[str, Any] | None:
+def measure_fidelity(reference: Reference, criteria: Criteria, models: ModelThreads[Run]) -> dict[str, Any] | None:
     """Fréchet distance, precision and recall of reference samples that meet ``criteria``, in the encoder's features.
 
     They are compared with training images; so are as many other training images, which tells what a perfect generator
@@ -30,7 +30,7 @@ def measure_fidelity(reference: Reference, criteria: Criteria, models: ModelThre
         of training images. None if there are fewer than ``_LEAST_IMAGES``.
     """
     accepted = _accepted_images(reference, criteria)
-    real = torch.cat(list(models.map(_features_of, models.real_batches(BANK_SIZE)))).cpu()
+    real = torch.cat(list(models.map(_features_of, real_batches(models, BANK_SIZE)))).cpu()
     count = min(len(accepted), len(real) // 2)
     if count < _LEAST_IMAGES:
         return None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["hard", "pairs", "relations"]
+Kind = Literal["hard", "pairs", "replay", "relations"]
 
 CANDIDATES = "candidates"
 """In a manifest's columns: the score of all candidates, before any was dropped."""
@@ -51,6 +51,7 @@ KINDS: dict[Kind, RowKind] = {
         {"similarity": "float64", **_NEAREST},
         ("memorised", "unrealistic", "too_different", "too_alike", SURPLUS),
     ),
+    "replay": RowKind(("",), "confidence", {"label": "int64", "confidence": "float64"}, ("unsure",)),
     # What a relation tells beside these depends on what it is about: its maker says so.
     "relations": RowKind((), "", {}, ()),
 }

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -56,7 +56,7 @@ def load_run(folder: Path, device: torch.device) -> Run:
     data = _settings(DataConfig, files, "data")
     views = _settings(ViewConfig, files, "synthetic_views")
     temperature = files.config["train"]["temperature"]
-    encoder, generator = _load_models(folder, device)
+    encoder, generator = load_part(folder, "encoder").to(device), load_part(folder, "generator").to(device)
     images = load_images(data).train
     for part in (encoder, generator):
         expected, got = (images.image_size, images.channels), (part.image_size, part.channels)
@@ -66,8 +66,8 @@ def load_run(folder: Path, device: torch.device) -> Run:
                 f"{data.source} has {expected[0]} px and {expected[1]}: do not mix the files of several runs"
             )
     identity = {
-        "encoder": _model_identity(folder / "encoder", encoder),
-        "generator": _model_identity(folder / "generator", generator),
+        "encoder": model_identity(folder / "encoder", encoder),
+        "generator": model_identity(folder / "generator", generator),
         "source": _source_identity(data, images),
         "views": {field.name: getattr(views, field.name) for field in fields(views)},
         "temperature": temperature,
@@ -75,10 +75,11 @@ def load_run(folder: Path, device: torch.device) -> Run:
     # A round trip through JSON, so that it compares equal to the copy that a manifest holds.
     identity = json.loads(json.dumps(identity))
     view = RandomView(views, images.image_size, images.channels)
-    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity, _training(files.report))
+    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity, training_of(files.report))
 
 
-def _training(report: dict[str, Any]) -> dict[str, Any]:
+def training_of(report: dict[str, Any]) -> dict[str, Any]:
+    """What a dataset's manifest takes over from a run's report."""
     return {name: value for name, value in report.items() if name in _TOLD or name.endswith("_top1")}
 
 
@@ -92,27 +93,25 @@ def _settings(kind: type[Settings], files: RunFiles, section: str) -> Settings:
         raise MisuseError(f"{path} is damaged ({error}): {MEND}") from error
 
 
-def _load_models(folder: Path, device: torch.device) -> tuple[Encoder, Generator]:
-    for part, needed in (
-        ("encoder", "config.json"),
-        ("encoder", "model.safetensors"),
-        ("generator", "model_index.json"),
-    ):
-        if not (folder / part / needed).is_file():
-            raise MisuseError(f"{folder / part} holds no {needed}: the run is not finished, or the file was removed")
-    part = "encoder"
+def load_part(folder: Path, part: Literal["encoder", "generator"]) -> Any:
+    """The encoder or the generator of the run in ``folder``, on the CPU.
+
+    Raises:
+        MisuseError: it is not there, or is not what training writes.
+    """
+    needed = ("config.json", "model.safetensors") if part == "encoder" else ("model_index.json",)
+    for name in needed:
+        if not (folder / part / name).is_file():
+            raise MisuseError(f"{folder / part} holds no {name}: the run is not finished, or the file was removed")
     try:
-        encoder = Encoder.from_pretrained(folder / part)
-        part = "generator"
-        generator = load_generator(folder / part)
+        return (Encoder.from_pretrained if part == "encoder" else load_generator)(folder / part)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = shortened(str(error), 160)
         raise MisuseError(f"{folder / part} cannot be loaded ({reason}): restore its files or train again") from error
-    return encoder.to(device), generator.to(device)
 
 
-def _model_identity(folder: Path, model: Encoder | Generator) -> dict[str, Any]:
-    """The class and the sha256 of every weights file."""
+def model_identity(folder: Path, model: Encoder | Generator) -> dict[str, Any]:
+    """What tells a saved model from any other: the class and the sha256 of every weights file."""
     weights = sorted(folder.rglob("*.safetensors"))
     digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in weights}
     return {"class": type(model).__name__, "sha256": digests}

@@ -48,7 +48,7 @@ def blocks_of(shards: Sequence[Shard]) -> list[range]:
 
 
 def selected_rows(
-    models: ModelThreads, real: RealNeighbours, criteria: Criteria, shards: Sequence[Shard]
+    models: ModelThreads[Run], real: RealNeighbours, criteria: Criteria, shards: Sequence[Shard]
 ) -> Iterator[list[Row]]:
     """The rows of ``shards``, block by block, and those before them in their block."""
     views = hardness_views(models.run.view, criteria.seed)

@@ -1,11 +1,13 @@
 """An encoder in, scores out.
 
 In come an encoder and labelled images (linear probe, k-NN, few labels, fine-tuning), unlabelled ones (alignment and
-uniformity), or two sets of features (Fréchet distance, precision and recall); out come numbers, and the tables and
-plots that compare them. Training, emission and benchmarks call it, as do the recipes that score a saved encoder.
+uniformity), or two sets of features (Fréchet distance, precision and recall); out come numbers, the tables and plots
+that compare them, and of an encoder its linear probe as a classifier. Training, emission and benchmarks call it, as do
+the recipes that score a saved encoder.
 """
 
 from synthdata.evaluation.alignment import alignment, uniformity
+from synthdata.evaluation.classify import fit_classifier
 from synthdata.evaluation.features import extract_features, map_images
 from synthdata.evaluation.fidelity import precision_recall
 from synthdata.evaluation.frechet import frechet_distance
@@ -18,6 +20,7 @@ __all__ = [
     "alignment",
     "extract_features",
     "find_inception_weights",
+    "fit_classifier",
     "frechet_distance",
     "inception_features",
     "knn_top1",

@@ -50,6 +50,8 @@ class EvaluateConfig:
         reach_images: held-out labelled images of one draw of label reach; ten for each feature if not given. Encoders
             compare at equal numbers.
         output: folder for evaluation.json and evaluation.md; not written if not given.
+        save_classifier: folder for the encoder with its linear probe as a classifier, which recipes/distil.py reads;
+            not written if not given.
     """
 
     encoder: PathText = "runs/digits/encoder"
@@ -63,6 +65,7 @@ class EvaluateConfig:
     views: ViewConfig = field(default_factory=ViewConfig.simclr)
     reach_images: PositiveInt | None = None
     output: PathText | None = None
+    save_classifier: PathText | None = None
 
 
 @dataclass(frozen=True)

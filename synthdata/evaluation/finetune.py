@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from synthdata.data import Images, RealData, shuffled_indices, stream, to_float
 from synthdata.errors import FailureError
-from synthdata.evaluation.explore_exploit import RandomGates, TwoPhase, check_images
+from synthdata.evaluation.explore_exploit import TwoPhase, check_images
 from synthdata.evaluation.features import map_images
 from synthdata.evaluation.probe import label_subset
-from synthdata.models import Encoder
+from synthdata.models import Encoder, LinearClassifier
 from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PartialShare, PositiveFloat, PositiveInt
 from synthdata.rng import generator_at
 from synthdata.views import RandomView, ViewConfig
@@ -54,29 +54,6 @@ class FineTuningConfig:
     exploit_steps: PositiveInt = 500
 
 
-class Classifier(nn.Module):
-    """The encoder without its projection head, and a linear layer that starts from zero.
-
-    Args:
-        encoder: copied.
-        classes: number of classes.
-        gates: widen the features, standardised over the batch, before the linear layer.
-    """
-
-    def __init__(self, encoder: Encoder, classes: int, gates: RandomGates | None = None) -> None:
-        super().__init__()
-        self.encoder = copy.deepcopy(encoder).requires_grad_(True)
-        self.encoder.projection_head = nn.Sequential()
-        linear = nn.Linear(gates.out_features if gates else encoder.feature_dim, classes)
-        nn.init.zeros_(linear.weight)
-        nn.init.zeros_(linear.bias)
-        standardised = nn.BatchNorm1d(encoder.feature_dim, affine=False)
-        self.head = nn.Sequential(standardised, gates, linear) if gates else linear
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.encoder.features(images))
-
-
 @dataclass(frozen=True)
 class Labelled:
     """What fine-tuning sees: images of the training split, and (N,) labels, on the CPU."""
@@ -109,7 +86,7 @@ def fine_tune(
     """
     assert data.classes is not None
     labelled, device = draw_labelled(data, budget, seed), accelerator.device
-    classifier = Classifier(encoder, len(data.classes))
+    classifier = LinearClassifier(encoder, len(data.classes))
     if config.wrapper is None:
         train_classifier(classifier, labelled, data.validation, seed, config, accelerator)
         return {name: top1(classifier, images, device) for name, images in _held_out(data).items()}
@@ -137,7 +114,7 @@ def draw_labelled(data: RealData, budget: int, seed: int) -> Labelled:
 
 
 def train_classifier(
-    classifier: Classifier,
+    classifier: LinearClassifier,
     labelled: Labelled,
     validation: Images,
     seed: int,
@@ -172,24 +149,28 @@ def train_classifier(
     classifier.load_state_dict(best_weights)
 
 
-def two_phase(classifier: Classifier, labelled: Labelled, steps: int, seed: int, device: torch.device) -> TwoPhase:
+def two_phase(
+    classifier: LinearClassifier, labelled: Labelled, steps: int, seed: int, device: torch.device
+) -> TwoPhase:
     """Go on from an explored classifier with a widened last layer, on un-augmented images."""
     features = map_images(classifier.encoder.features, classifier, labelled.images, device)
     return TwoPhase(classifier.head, features, labelled.labels, steps, seed)
 
 
-def top1(classifier: Classifier, images: Images, device: torch.device, head: Head | None = None) -> float:
+def top1(network: nn.Module, images: Images, device: torch.device, head: Head | None = None) -> float:
     """Top-1 accuracy in percent over the images that have a label.
 
     Args:
-        head: takes the place of the classifier's own; maps features (N, d) on the CPU to logits.
+        network: images to logits.
+        head: takes the place of that of a ``LinearClassifier``; maps features (N, d) on the CPU to logits.
     """
     labels = images.labels
     assert labels is not None
     if head is None:
-        predicted = map_images(classifier, classifier, images, device).argmax(1)
+        predicted = map_images(network, network, images, device).argmax(1)
     else:
-        predicted = head(map_images(classifier.encoder.features, classifier, images, device)).argmax(1)
+        assert isinstance(network, LinearClassifier)
+        predicted = head(map_images(network.encoder.features, network, images, device)).argmax(1)
     known = labels >= 0
     return 100 * float((predicted == labels)[known].double().mean())
 

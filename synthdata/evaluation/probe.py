@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
@@ -28,6 +29,15 @@ def linear_probe(train: Split, validation: Split, test: Split | None = None) -> 
     Returns:
         ``validation`` and, if asked for, ``test``: top-1 accuracies in [0, 1].
     """
+    probe, best_score = fit_probe(train, validation)
+    scores = {"validation": best_score}
+    if test is not None:
+        scores["test"] = float(probe.score(test[0].numpy(), test[1].numpy()))
+    return scores
+
+
+def fit_probe(train: Split, validation: Split) -> tuple[Pipeline, float]:
+    """The linear probe that is best on the validation split, of ``STRENGTHS``, and its top-1 accuracy there."""
     scaler = StandardScaler().fit(train[0].numpy())
     features, labels = scaler.transform(train[0].numpy()), train[1].numpy()
     held_out = scaler.transform(validation[0].numpy())
@@ -40,10 +50,7 @@ def linear_probe(train: Split, validation: Split, test: Split | None = None) -> 
         if score > best_score:
             best, best_score = probe, score
     assert best is not None
-    scores = {"validation": best_score}
-    if test is not None:
-        scores["test"] = float(best.score(scaler.transform(test[0].numpy()), test[1].numpy()))
-    return scores
+    return make_pipeline(scaler, best), best_score
 
 
 def knn_top1(train: Split, test: Split, neighbours: int = 200, temperature: float = 0.1) -> float:

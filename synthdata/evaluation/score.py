@@ -68,11 +68,11 @@ def score_draws(
     """
     if data.classes is None:
         return {}
-    train = _split(encoder, data.labelled, device, limit)
+    train = labelled_features(encoder, data.labelled, device, limit)
     if len(train[1].unique()) < 2:
         return {}
-    validation = _split(encoder, data.validation, device)
-    test = _split(encoder, data.test, device) if score_test else None
+    validation = labelled_features(encoder, data.validation, device)
+    test = labelled_features(encoder, data.test, device) if score_test else None
     scores: dict[str, list[float]] = {}
     for name, accuracy in linear_probe(train, validation, test).items():
         scores[score_name(name, "linear_top1")] = [100 * accuracy]
@@ -106,7 +106,8 @@ def check_budgets(budgets: Sequence[int], limit: int, setting: str) -> None:
         raise MisuseError(f"{setting} is {limit:,}, and a low-label probe needs {max(budgets):,} labels: raise it")
 
 
-def _split(encoder: Encoder, images: Images, device: torch.device, limit: int | None = None) -> Split:
+def labelled_features(encoder: Encoder, images: Images, device: torch.device, limit: int | None = None) -> Split:
+    """Features (N, D) and labels (N,) of those of the first ``limit`` images that have a label, on the CPU."""
     features = extract_features(encoder, images, device, limit)
     if not features.isfinite().all():
         raise FailureError(

@@ -1,12 +1,15 @@
-"""Encoders and image generators, saved and loaded with ``save_pretrained`` and ``from_pretrained``.
+"""Encoders, image classifiers and image generators, saved and loaded with ``save_pretrained`` and ``from_pretrained``.
 
-In come latents or images, and folders of weights (safetensors alone); out come embeddings, images, and the generative
-losses of GAN and diffusion behind one interface, ``Generator``. ``load_generator`` opens either kind. Training,
-emission, evaluation and benchmarks call it; it never imports what trains, and reads no data set.
+In come latents or images, and folders of weights (safetensors alone); out come embeddings, logits, images, and the
+losses of GAN, diffusion and what learns from a classifier alone behind one interface, ``Generator``. ``load_generator``
+opens any kind, ``load_classifier`` any classifier. Training, emission, evaluation and benchmarks call it; it never
+imports what trains, and reads no data set.
 """
 
 from synthdata.models.batch_norm import synchronise_batch_norm
+from synthdata.models.classifier import Classifier, LinearClassifier, load_classifier
 from synthdata.models.cost import cost_of, images_per_second
+from synthdata.models.data_free import DataFree, DataFreeConfig, DataFreePipeline
 from synthdata.models.diffusion import Diffusion, DiffusionConfig
 from synthdata.models.encoder import Encoder, EncoderConfig
 from synthdata.models.gan import GAN, GANConfig, GANPipeline
@@ -17,6 +20,10 @@ from synthdata.models.slimming import cut_by_norm, cut_out, estimate_statistics,
 
 __all__ = [
     "GAN",
+    "Classifier",
+    "DataFree",
+    "DataFreeConfig",
+    "DataFreePipeline",
     "Diffusion",
     "DiffusionConfig",
     "Discriminator",
@@ -26,6 +33,7 @@ __all__ = [
     "GANPipeline",
     "Generator",
     "GeneratorKind",
+    "LinearClassifier",
     "Member",
     "ResidualGenerator",
     "cost_of",
@@ -34,6 +42,7 @@ __all__ = [
     "estimate_statistics",
     "images_per_second",
     "largest",
+    "load_classifier",
     "load_generator",
     "slim_widths",
     "synchronise_batch_norm",

@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import Self, cast
 
 import diffusers
-import torch
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
 from torch import Tensor, nn
 
-from synthdata.errors import MisuseError
-from synthdata.models.generator import Generator, Member
+from synthdata.models.generator import Member
+from synthdata.models.latent import LatentGenerator, LatentPipeline
 from synthdata.models.residual import Discriminator, ResidualGenerator
 from synthdata.objectives.realism import discriminator_loss, generator_loss, r1_penalty
 from synthdata.ranges import NonNegativeFloat, PositiveInt
 from synthdata.rng import BatchRandom
 from synthdata.views import DiffAugment
-
-IMAGE_SIZES = (16, 32, 64, 128)
 
 
 @dataclass
@@ -43,38 +39,24 @@ class GANConfig:
     augmentation: str = "color,translation,cutout"
 
 
-class GAN(Generator):
+class GAN(LatentGenerator):
     """A pair of residual generators with their averages, and the one discriminator that keeps both realistic.
 
     Non-saturating loss, lazy R1, and differentiable augmentation of everything that the discriminator sees
     (Zhao et al., NeurIPS 2020), without which it memorises a small training set.
 
     Raises:
-        MisuseError: if ``image_size`` is not one of ``IMAGE_SIZES``.
+        MisuseError: if the GAN makes no images of ``image_size``.
     """
 
     kind = "gan"
     betas = (0.0, 0.99)  # of StyleGAN2 (Karras et al., 2020): no momentum against an opponent that moves
 
     def __init__(self, config: GANConfig, image_size: int, channels: int) -> None:
-        if image_size not in IMAGE_SIZES:
-            sizes = ", ".join(map(str, IMAGE_SIZES))
-            raise MisuseError(
-                f"the GAN makes images of {sizes} px: set data.image_size to one of them, not {image_size}"
-            )
-        super().__init__()
+        super().__init__(image_size, channels, config.latent_dim, config.width, config.max_width)
         self.config = config
-        self.latent_shape = (config.latent_dim,)
-        self.image_size = image_size
-        self.channels = channels
-        network = ResidualGenerator(image_size, channels, config.latent_dim, config.width, config.max_width)
-        self.members = nn.ModuleDict({"a": network, "b": copy.deepcopy(network)})
-        self.averages = copy.deepcopy(self.members).requires_grad_(False)
         self.discriminator = Discriminator(image_size, channels, config.width, config.max_width)
         self.augment = DiffAugment(config.augmentation, image_size)
-
-    def sample(self, latents: Tensor, member: Member = "a", averaged: bool = False) -> Tensor:
-        return (self.averages if averaged else self.members)[member](latents)
 
     def realism(self, images: Tensor) -> Tensor:
         return self.discriminator(images)
@@ -102,19 +84,8 @@ class GAN(Generator):
             terms["r1"] = self.config.r1_weight * self.config.r1_interval * r1_penalty(real, real_scores)
         return terms
 
-    def generator_parameters(self) -> Iterable[nn.Parameter]:
-        return self.members.parameters()
-
     def critic_parameters(self) -> Iterable[nn.Parameter]:
         return self.discriminator.parameters()
-
-    def begin_tuning(self) -> None:
-        self.members["b"].load_state_dict(self.members["a"].state_dict())
-        self.averages["b"].load_state_dict(self.averages["a"].state_dict())
-
-    @torch.no_grad()
-    def update_average(self, decay: float) -> None:
-        torch._foreach_lerp_(list(self.averages.parameters()), list(self.members.parameters()), 1 - decay)
 
     def save_pretrained(self, folder: Path) -> None:
         generator, partner = (cast(ResidualGenerator, self.averages[member]) for member in ("a", "b"))
@@ -130,9 +101,7 @@ class GAN(Generator):
         config = copy.copy(config or GANConfig())
         config.latent_dim, config.width, config.max_width = saved.latent_dim, saved.width, saved.max_width
         gan = cls(config, saved.image_size, saved.channels)
-        for member, network in (("a", pipeline.generator), ("b", pipeline.partner)):
-            gan.members[member].load_state_dict(network.state_dict())
-            gan.averages[member].load_state_dict(network.state_dict())
+        gan.load_members(pipeline.generator, pipeline.partner)
         gan.discriminator.load_state_dict(pipeline.discriminator.state_dict())
         return gan
 
@@ -140,7 +109,7 @@ class GAN(Generator):
         return self.augment.apply(images, random.rows(purpose, images.shape[0], self.augment.draw))
 
 
-class GANPipeline(DiffusionPipeline):
+class GANPipeline(LatentPipeline):
     """Samples a saved GAN: member a, its partner b that reads the same latents, and their discriminator.
 
     Example:
@@ -151,29 +120,6 @@ class GANPipeline(DiffusionPipeline):
     def __init__(self, generator: ResidualGenerator, partner: ResidualGenerator, discriminator: Discriminator) -> None:
         super().__init__()
         self.register_modules(generator=generator, partner=partner, discriminator=discriminator)
-
-    @torch.no_grad()
-    def __call__(
-        self,
-        batch_size: int = 1,
-        generator: torch.Generator | None = None,
-        member: Member = "a",
-        output_type: str = "pil",
-    ) -> ImagePipelineOutput:
-        """Draw ``batch_size`` images.
-
-        Args:
-            generator: source of the latents; equal states give equal latents, so a call for each member gives pairs.
-            member: "a", or "b" for the second image of each pair.
-            output_type: "pil", "np" (N, H, W, C in [0, 1]) or "pt" (N, C, H, W in [0, 1]).
-        """
-        network = self.generator if member == "a" else self.partner
-        latents = torch.randn(batch_size, network.config.latent_dim, generator=generator)
-        images = network(latents.to(self.device)) / 2 + 0.5
-        if output_type == "pt":
-            return ImagePipelineOutput(images=images)
-        arrays = images.permute(0, 2, 3, 1).cpu().numpy()
-        return ImagePipelineOutput(images=self.numpy_to_pil(arrays) if output_type == "pil" else arrays)
 
 
 # `DiffusionPipeline.from_pretrained` looks the class of a pipeline up in diffusers' own namespace.

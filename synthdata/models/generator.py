@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from synthdata.rng import BatchRandom
 
 Member = Literal["a", "b"]
-GeneratorKind = Literal["gan", "diffusion"]
+GeneratorKind = Literal["gan", "diffusion", "data_free"]
 
 
 class Generator(nn.Module, ABC):

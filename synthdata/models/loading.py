@@ -1,7 +1,7 @@
 """Opening saved generators, from a folder or the Hub, safetensors only."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diffusers.utils import logging
@@ -11,13 +11,16 @@ from safetensors import SafetensorError, safe_open
 
 from synthdata.errors import FailureError, MisuseError, shortened
 from synthdata.formats import ModelIndex
+from synthdata.models.classifier import load_classifier
+from synthdata.models.data_free import CLASSIFIER, DataFree, DataFreePipeline
 from synthdata.models.diffusion import Diffusion, DiffusionConfig
 from synthdata.models.finite import check_finite
 from synthdata.models.gan import GAN, GANConfig, GANPipeline
 from synthdata.models.generator import Generator
+from synthdata.models.latent import LatentPipeline
 from synthdata.reading import read_json
 
-_PARTS = ("generator", "partner", "discriminator")
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def load_generator(
@@ -47,6 +50,8 @@ def load_generator(
         with _quiet():
             if named == "GANPipeline":
                 return _load_gan(folder, str(source), gan)
+            if named == "DataFreePipeline":
+                return _load_data_free(folder, str(source))
             return Diffusion.from_folder(folder, str(source), diffusion)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = shortened(str(error), 160)
@@ -68,17 +73,32 @@ def _quiet() -> Iterator[None]:
 
 
 def _load_gan(folder: Path, source: str, gan: GANConfig | None) -> GAN:
-    weights = {part: folder / part / "diffusion_pytorch_model.safetensors" for part in _PARTS}
-    for part, path in weights.items():
-        if not path.is_file():
-            raise MisuseError(f"{source} holds no safetensors weights of its {part}: the folder is incomplete")
+    _check_weights(folder, source, ("generator", "partner", "discriminator"))
     pipeline = GANPipeline.from_pretrained(folder, use_safetensors=True)
-    for part, path in weights.items():
-        # diffusers would fill what a foreign file lacks with random numbers
-        with safe_open(path, "pt") as file:
-            if set(file.keys()) != pipeline.components[part].state_dict().keys():
-                raise MisuseError(f"{path} holds the weights of another network: restore the file or train again")
+    _check_names(folder, pipeline)
     return GAN.from_pipeline(pipeline, gan)
+
+
+def _load_data_free(folder: Path, source: str) -> DataFree:
+    _check_weights(folder, source, ("generator", "partner"))
+    pipeline = DataFreePipeline.from_pretrained(folder, use_safetensors=True)
+    _check_names(folder, pipeline)
+    return DataFree.from_pipeline(pipeline, load_classifier(folder / CLASSIFIER))
+
+
+def _check_weights(folder: Path, source: str, parts: Sequence[str]) -> None:
+    for part in parts:
+        if not (folder / part / _WEIGHTS).is_file():
+            raise MisuseError(f"{source} holds no safetensors weights of its {part}: the folder is incomplete")
+
+
+def _check_names(folder: Path, pipeline: LatentPipeline) -> None:
+    """diffusers would fill what a foreign file lacks with random numbers."""
+    for part, network in pipeline.components.items():
+        path = folder / part / _WEIGHTS
+        with safe_open(path, "pt") as file:
+            if set(file.keys()) != network.state_dict().keys():
+                raise MisuseError(f"{path} holds the weights of another network: restore the file or train again")
 
 
 def _local_folder(source: str) -> Path:

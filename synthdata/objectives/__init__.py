@@ -7,6 +7,13 @@ it imports no other room.
 
 from synthdata.objectives.contrastive import nt_xent
 from synthdata.objectives.cross_correlation import barlow_twins, cross_correlation, log_distillation
+from synthdata.objectives.data_free import (
+    batch_statistics_loss,
+    channel_moments,
+    confidence_loss,
+    information_entropy_loss,
+    smoothness_loss,
+)
 from synthdata.objectives.gather import all_gather_with_gradient
 from synthdata.objectives.hard_negatives import Related, debiased_nt_xent, hard_negative_nt_xent, hasa_nt_xent
 from synthdata.objectives.hardness import bounded_hardness, hardness
@@ -19,7 +26,10 @@ __all__ = [
     "all_gather_with_gradient",
     "barlow_twins",
     "batch_info_nce",
+    "batch_statistics_loss",
     "bounded_hardness",
+    "channel_moments",
+    "confidence_loss",
     "cross_correlation",
     "debiased_nt_xent",
     "discriminator_loss",
@@ -27,6 +37,7 @@ __all__ = [
     "hard_negative_nt_xent",
     "hardness",
     "hasa_nt_xent",
+    "information_entropy_loss",
     "log_distillation",
     "nt_xent",
     "pair_similarity",
@@ -34,4 +45,5 @@ __all__ = [
     "r1_penalty",
     "similarity_loss",
     "similarity_target",
+    "smoothness_loss",
 ]

@@ -12,12 +12,20 @@ from synthdata.formats import inside
 from synthdata.publishing.label_reach import label_reach_sentence
 from synthdata.publishing.relations_card import relations_card
 from synthdata.publishing.rendering import render
+from synthdata.publishing.replay_card import render_replay_card, save_replay_figures
 from synthdata.publishing.sources import describe_source
 
 _SUFFIXES = {"webdataset": "tar", "parquet": "parquet"}
 _IMAGE_SUFFIXES = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 _SCORES = {"hard": "hardness", "pairs": "similarity"}
 _AXES = {"hard": "hardness, nats", "pairs": "similarity, cosine"}
+_TASKS = {
+    "samples": ("image-feature-extraction", ["synthetic", "contrastive-learning"]),
+    "relations": ("feature-extraction", ["relations", "contrastive-learning"]),
+    "replay": ("image-classification", ["synthetic", "data-free", "knowledge-distillation"]),
+}
+"""The Hub's name of the task, and tags."""
+
 _SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
 DROPS = {
     "memorised": "near copy of a training image (the memorisation guard)",
@@ -43,7 +51,7 @@ def write_dataset_card(folder: Path) -> None:
         source = describe_source(manifest["construction"]["source"]["data"])
         content = relations_card(folder, manifest, _header(manifest, source))
     else:
-        content = _samples_card(folder, manifest)
+        content = (_replay_card if "replay" in manifest["kinds"] else _samples_card)(folder, manifest)
     aside = folder / ".README.md.partial"
     aside.unlink(missing_ok=True)  # never through a link that somebody put there
     DatasetCard(content).save(aside)
@@ -72,16 +80,23 @@ def _samples_card(folder: Path, manifest: dict[str, Any]) -> str:
     )
 
 
+def _replay_card(folder: Path, manifest: dict[str, Any]) -> str:
+    """The card of a classifier's replay; its pictures are drawn."""
+    save_replay_figures(inside(folder, "assets"), manifest)
+    files = {"suffix": _SUFFIXES[manifest["settings"]["format"]], "image_column": _image_columns([""], manifest)[0]}
+    return render_replay_card(manifest, _header(manifest, {}), folder.resolve().name, files)
+
+
 def _header(manifest: dict[str, Any], source: dict[str, Any]) -> DatasetCardData:
     settings = manifest["settings"]
-    constructed = "construction" in manifest
+    task, tags = _TASKS[_subject(manifest)]
     rows = sum(summary["rows"] for summary in manifest["kinds"].values())
     return DatasetCardData(
         license=settings["license"],
         size_categories=[next((name for limit, name in _SIZES.items() if rows < limit), "n>10M")],
         source_datasets=[source["repository"]] if "repository" in source else None,
-        task_categories=["feature-extraction" if constructed else "image-feature-extraction"],
-        tags=["relations" if constructed else "synthetic", "contrastive-learning", settings["format"]],
+        task_categories=[task],
+        tags=[*tags, settings["format"]],
         configs=[
             {
                 "config_name": kind,
@@ -93,6 +108,12 @@ def _header(manifest: dict[str, Any], source: dict[str, Any]) -> DatasetCardData
             for kind in manifest["kinds"]
         ],
     )
+
+
+def _subject(manifest: dict[str, Any]) -> str:
+    if "construction" in manifest:
+        return "relations"
+    return "replay" if "replay" in manifest["kinds"] else "samples"
 
 
 def _digest(kind: str, manifest: dict[str, Any]) -> str:
@@ -112,19 +133,14 @@ def _images(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _kind(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
     """What the template tells of one kind of rows."""
-    summary, settings = manifest["kinds"][kind], manifest["settings"]
+    summary = manifest["kinds"][kind]
     members = [""] if kind == "hard" else ["a", "b"]
-    suffix = _IMAGE_SUFFIXES[settings["image_format"]]
-    if settings["format"] == "parquet":
-        columns = ["_".join(filter(None, ("image", member))) for member in members]
-    else:
-        columns = [".".join(filter(None, (member, suffix))) for member in members]
     return {
         "rows": summary["rows"],
         "shards": sum(shard["kind"] == kind for shard in manifest["shards"]),
         "bytes": summary["bytes"],
         "candidates": summary["candidates"],
-        "image_columns": columns,
+        "image_columns": _image_columns(members, manifest),
         "score": _SCORES[kind],
         "scores": {name: summary["columns"][name] for name in (_SCORES[kind], "realism", "nearest_similarity")},
         "dropped": [(DROPS.get(reason, reason), count) for reason, count in summary["dropped"].items()],
@@ -133,6 +149,14 @@ def _kind(kind: str, manifest: dict[str, Any]) -> dict[str, Any]:
         "histogram": f"assets/{_SCORES[kind]}.png",
         "fidelity": manifest.get("fidelity", {}).get(kind),
     }
+
+
+def _image_columns(members: list[str], manifest: dict[str, Any]) -> list[str]:
+    """What the columns of a row's images are called; one image has no name."""
+    settings = manifest["settings"]
+    if settings["format"] == "parquet":
+        return ["_".join(filter(None, ("image", member))) for member in members]
+    return [".".join(filter(None, (member, _IMAGE_SUFFIXES[settings["image_format"]]))) for member in members]
 
 
 def _save_histogram(path: Path, kind: str, manifest: dict[str, Any]) -> None:

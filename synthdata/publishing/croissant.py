@@ -68,6 +68,11 @@ _CITATION = (
     "Unsupervised Visual Representation Learning}, author={Wu, Yawen and Wang, Zhepeng and Zeng, Dewen and Shi, Yiyu "
     "and Hu, Jingtong}, booktitle={AAAI}, year={2023}}"
 )
+_DATA_FREE_CITATION = (
+    "@inproceedings{babakniya2023datafree, title={A Data-Free Approach to Mitigate Catastrophic Forgetting in "
+    "Federated Class Incremental Learning for Vision Tasks}, author={Babakniya, Sara and Fabian, Zalan and He, Chaoyang and "
+    "Soltanolkotabi, Mahdi and Avestimehr, Salman}, booktitle={NeurIPS}, year={2023}}"
+)
 _ENCODINGS = {"tar": "application/x-tar", "parquet": "application/x-parquet"}
 _IMAGES = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 _SUFFIXES = {"png": "png", "webp": "webp", "jpeg": "jpg"}
@@ -80,6 +85,8 @@ _MEANINGS = {
     "realism": "the generator's own score, comparable within this dataset only",
     "nearest_real": "row in the source of the training image nearest in embedding space",
     "nearest_similarity": "cosine similarity to that image",
+    "label": "number of the class that the classifier gives the image, from 0",
+    "confidence": "the classifier's probability of that class",
 }
 
 
@@ -107,19 +114,24 @@ def croissant(name: str, manifest: dict[str, Any]) -> dict[str, Any]:
         manifest: of the dataset; kinds that are not known here have their files told and no columns.
     """
     kinds = {kind: summary["rows"] for kind, summary in manifest["kinds"].items()}
+    replay = "replay" in kinds
     contents = ", ".join(f"{rows:,} rows of {kind}" for kind, rows in kinds.items())
     metadata = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": name,
-        "description": f"Synthetic images for contrastive learning, without labels: {contents}.",
-        "citeAs": _CITATION,
-        "keywords": ["synthetic", "contrastive learning", "image", *kinds],
+        "description": (
+            f"Images that stand in for those a classifier learned from, with its labels: {contents}."
+            if replay
+            else f"Synthetic images for contrastive learning, without labels: {contents}."
+        ),
+        "citeAs": _DATA_FREE_CITATION if replay else _CITATION,
+        "keywords": ["synthetic", "knowledge distillation" if replay else "contrastive learning", "image", *kinds],
         "version": "1.0.0",
         **({"license": _license(manifest["settings"]["license"])} if manifest["settings"].get("license") else {}),
         **_provenance(manifest),
-        **_responsible_use(manifest),
+        **(_responsible_use_of_replay() if replay else _responsible_use(manifest)),
     }
     distribution = [_file(shard) for shard in manifest["shards"]]
     record_sets: list[Node] = []
@@ -261,7 +273,8 @@ def _provenance(manifest: dict[str, Any]) -> Node:
     drawn = ", ".join(f"seed of the {name} {seed}" for name, seed in seeds.items() if seed is not None)
     activity = {
         "@type": "prov:Activity",
-        "prov:label": "Emission: candidates were drawn from the generator, scored by the encoder, and chosen",
+        "prov:label": "Emission: candidates were drawn from the generator, scored by the "
+        f"{'encoder' if 'encoder' in run else 'classifier'}, and chosen",
         "description": "; ".join(filter(None, [manifest["made_with"].get("command", ""), drawn])),
         "prov:wasAssociatedWith": agents,
     }
@@ -298,4 +311,21 @@ def _responsible_use(manifest: dict[str, Any]) -> Node:
         ],
         "rai:dataReleaseMaintenancePlan": "Images of the source can be taken down from a dataset: it is then "
         "written anew, and names the one that it supersedes.",
+    }
+
+
+def _responsible_use_of_replay() -> Node:
+    return {
+        "rai:dataCollection": "No image was collected: all were made by a generator that learned from a classifier "
+        "alone and saw no image.",
+        "rai:dataCollectionType": ["Synthetic: images sampled from a generator"],
+        "rai:dataUseCases": ["Teaching a network what a classifier knows where its training images cannot be had"],
+        "rai:dataLimitations": [
+            "Labels are one classifier's answers, and the images were made for that classifier.",
+            "The images do not look like those that the classifier learned from.",
+        ],
+        "rai:dataBiases": ["What the classifier has wrong, the labels have wrong as well."],
+        "rai:personalSensitiveInformation": [
+            "What the classifier remembers of its training images can come through; nothing was compared with them."
+        ],
     }

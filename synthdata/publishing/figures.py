@@ -1,10 +1,13 @@
 """Histograms for the card of a dataset."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+_MOST_NAMES = 20
 
 
 def save_histogram(
@@ -32,5 +35,22 @@ def save_histogram(
         axis.stairs(shares, column["edges"], label=f"{name} ({total:,})", **style)
     axis.set(xlabel=label, ylabel="share per bin, %", ylim=(0, None))
     axis.legend(frameon=False, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def save_bars(path: Path, label: str, names: Sequence[str], counts: Sequence[int]) -> None:
+    """Draw the number of rows of each of ``names`` into a PNG file.
+
+    Args:
+        label: of the horizontal axis.
+    """
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.add_subplot()
+    axis.bar(range(len(counts)), counts, color="tab:blue", alpha=0.6)
+    if len(names) <= _MOST_NAMES:
+        axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+    axis.set(xlabel=label, ylabel="rows", ylim=(0, None))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, metadata={"Software": None})

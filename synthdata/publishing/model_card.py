@@ -65,7 +65,7 @@ def write_model_card(run: Path) -> None:
     method = report.get("method", objective)
     learned = {"method": METHODS.get(method, method), "images": _images(facts)}
     scores = _scores(report, config)
-    _write(run / "encoder", render("encoder.md", header, encoder=encoder, scores=scores, **learned, **facts))
+    write_card(run / "encoder", render("encoder.md", header, encoder=encoder, scores=scores, **learned, **facts))
     if (run / "generator" / "model_index.json").is_file():
         _write_generator_card(run / "generator", facts)
 
@@ -80,7 +80,9 @@ def _write_generator_card(folder: Path, facts: dict[str, Any]) -> None:
     )
     network, settings = _images_of(folder, index), folder / "synthdata.json"
     steps = read_run_file(settings, SamplingSettings)["sampling_steps"] if settings.is_file() else None
-    _write(folder, render("generator.md", header, pipeline=index["_class_name"], network=network, steps=steps, **facts))
+    write_card(
+        folder, render("generator.md", header, pipeline=index["_class_name"], network=network, steps=steps, **facts)
+    )
 
 
 def _images_of(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +127,10 @@ def score_title(name: str) -> str:
 def shareable(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration without the folders of this machine."""
     shared = dict(config)
-    if config["data"]:
+    if config.get("classifier"):
+        named, colon, path = config["classifier"].rpartition(":")
+        shared["classifier"] = f"{named}{colon}{Path(path).name}"
+    if config.get("data"):
         data = {name: value for name, value in config["data"].items() if name != "root"}
         shared["data"] = data | {"source": without_folders(data["source"])}
     if config.get("shards") and Path(config["shards"]).exists():
@@ -138,7 +143,12 @@ def shareable(config: dict[str, Any]) -> dict[str, Any]:
     return shared
 
 
-def _write(folder: Path, content: str) -> None:
+def write_card(folder: Path, content: str) -> None:
+    """Write README.md into a model's folder.
+
+    Raises:
+        FailureError: it cannot be written.
+    """
     try:
         ModelCard(content).save(folder / "README.md")
     except OSError as error:

@@ -97,7 +97,7 @@ class GeneratorConfig:
     """The generator, its pre-training, and its optimiser.
 
     Attributes:
-        kind: the kind of generator.
+        kind: the kind of generator; one of kind "data_free" comes from recipes/distil.py, as ``pretrained``.
         pretrained: a generator to start from, a folder or OWNER/NAME on the Hub: of another run or, for diffusion, any
             unconditional diffusers pipeline; pre-training is then skipped.
         pretrain_steps: generator steps before the encoder's training begins; twice train.steps if not given.

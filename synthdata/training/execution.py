@@ -20,7 +20,7 @@ from synthdata.run_files import read_run_file
 from synthdata.threads import use_idle_cores
 from synthdata.training.acceleration import use_fast_kernels
 from synthdata.training.collective import on_main_process
-from synthdata.training.config import CheckpointConfig, TrainConfig
+from synthdata.training.config import CheckpointConfig
 from synthdata.training.figures import save_curves
 from synthdata.training.loop import LoopSettings, Training, run_loop
 from synthdata.training.run_directory import RunDirectory, writing
@@ -42,6 +42,13 @@ Refresh = Callable[[Path], None]
 """Shows what a run directory holds so far."""
 
 
+class LoopConfig(Protocol):
+    """What the loop reads of a training's settings."""
+
+    mixed_precision: Any
+    log_every: int
+
+
 class RunConfig(Protocol):
     """The settings that every kind of run has."""
 
@@ -51,7 +58,7 @@ class RunConfig(Protocol):
     checkpoint: CheckpointConfig
 
     @property
-    def train(self) -> TrainConfig: ...
+    def train(self) -> LoopConfig: ...
 
 
 def start_accelerator(config: RunConfig) -> Accelerator:
@@ -195,10 +202,12 @@ def summarise(report: dict[str, Any], run: Path) -> str:
     rows = {
         "linear top-1": f"{report['linear_top1']:.2f} %" if "linear_top1" in report else None,
         "k-NN top-1": f"{report['knn_top1']:.2f} %" if "knn_top1" in report else None,
+        "mean confidence": report.get("mean_confidence"),
+        "class entropy": report.get("class_entropy"),
         "images per second": f"{report['images_per_second']:,.0f}",
         "host, linear top-1": f"{report['host_linear_top1']:.2f} %" if "host_linear_top1" in report else None,
         "host, k-NN top-1": f"{report['host_knn_top1']:.2f} %" if "host_knn_top1" in report else None,
-        "encoder": run / "encoder",
+        "encoder": run / "encoder" if (run / "encoder").exists() else None,
         "host": run / "host" if (run / "host").exists() else None,
         "generator": run / "generator" if (run / "generator").exists() else None,
         "sample grids": run / "samples" if (run / "samples").exists() else None,

@@ -56,6 +56,7 @@ def _tile(images: Tensor, rows: int) -> tuple[Tensor, int, int]:
 CURVES = {
     "loss.png": ("nats", ("contrastive", "realism_a", "realism_b", "critic_adversarial")),
     "hardness.png": ("nats", ("hardness", "real_hardness")),
+    "data_free.png": ("weighted loss", ("confidence", "diversity", "statistics", "smoothness")),
     "similarity.png": ("cosine similarity", ("similarity", "similarity_target")),
 }
 

@@ -118,7 +118,16 @@ def build_models(config: JointConfig, data: RealData) -> tuple[Encoder, Generato
 
 
 def new_generator(config: GeneratorConfig, image_size: int, channels: int) -> Generator:
-    """A generator that knows nothing yet."""
+    """A generator that knows nothing yet.
+
+    Raises:
+        MisuseError: for a kind that needs a classifier to learn from.
+    """
+    if config.kind == "data_free":
+        raise MisuseError(
+            "a data-free generator learns from a classifier: make one with recipes/distil.py, and name it as"
+            " generator.pretrained"
+        )
     if config.kind == "diffusion":
         return Diffusion.untrained(config.diffusion, image_size, channels)
     return GAN(config.gan, image_size, channels)

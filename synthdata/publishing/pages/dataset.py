@@ -21,11 +21,16 @@ _BUDGET = 4_500_000
 _KINDS = {
     "hard": ("Hard samples", "Images that the encoder finds hard to tell from real ones."),
     "pairs": ("Positive pairs", "Two different images that the encoder should embed alike."),
+    "replay": (
+        "Replay",
+        "Images made from a classifier alone, with its labels. They teach; they do not look like the data.",
+    ),
 }
 _COLUMNS = {
     "hardness": ("Hardness", "hardness, nats"),
     "similarity": ("Similarity of the two images", "cosine similarity"),
     "realism": ("Realism", "realism, the generator's own score"),
+    "confidence": ("Confidence", "the classifier's probability of the label"),
     "nearest_similarity": ("Similarity to the nearest real image", "cosine similarity"),
 }
 
@@ -169,7 +174,9 @@ def _provenance(folder: Path, manifest: dict[str, Any]) -> list[Step]:
     run, training, settings = manifest["run"], manifest.get("training", {}), manifest["settings"]
     steps = [source_step(source)] if (source := source_of(manifest)) else []
     trained = [f"arm {training['arm']}"] if "arm" in training else []
-    trained += [f"{training['steps']:,} encoder steps"] if "steps" in training else []
+    trained += (
+        [f"{training['steps']:,} {'encoder' if 'encoder' in run else 'generator'} steps"] if "steps" in training else []
+    )
     trained += [f"seed {training['seed']}"] if "seed" in training else []
     for part in ("encoder", "generator"):
         digests = run.get(part, {}).get("sha256", {})

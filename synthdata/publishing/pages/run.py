@@ -22,6 +22,7 @@ _CURVES: list[tuple[str, str, tuple[str, ...]]] = [
     ("Losses", "nats", ("contrastive", "realism_a", "realism_b", "critic_adversarial")),
     ("Hardness of synthetic and of real images", "nats", ("hardness", "real_hardness")),
     ("Similarity of pairs and its schedule", "cosine similarity", ("similarity", "similarity_target")),
+    ("Terms of the generator", "weighted loss", ("confidence", "diversity", "statistics", "smoothness")),
     ("Share above the realism floor", "share of samples", ("above_realism_floor",)),
 ]
 _PLACES = ("iteration", "phase", "step", "images")
@@ -114,6 +115,8 @@ def _metrics(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _what(config: dict[str, Any]) -> str:
+    if "classifier" in config:
+        return "Training of a generator from a classifier alone"
     if "method" in config:
         return f"Contrastive training of an encoder: {METHODS.get(config['method'], config['method'])}"
     arm = config.get("arm", "")
@@ -231,16 +234,19 @@ def _provenance(run: Path, config: dict[str, Any], report: dict[str, Any]) -> li
         )
     if config.get("shards"):
         steps.append(Step("Dataset", [describe_shards(config["shards"])["description"]]))
+    if config.get("classifier"):
+        steps.append(Step("Classifier", [f"`{config['classifier']}`"]))
     if pretrained := (config.get("generator") or {}).get("pretrained"):
         steps.append(Step("Pre-trained generator", [f"`{pretrained}`"]))
     facts = [f"seed {config['seed']}"]
-    facts += [f"{report['images_seen']:,} images through the encoder"] if "images_seen" in report else []
+    seen = "made" if "classifier" in config else "through the encoder"
+    facts += [f"{report['images_seen']:,} images {seen}"] if "images_seen" in report else []
     steps.append(Step(f"Run {run.resolve().name}", facts, here=True))
     made = [f"`{name}/`" for name in ("encoder", "generator") if (run / name).is_dir()]
     return [*steps, Step("Models", made)] if made else steps
 
 
 def _command(run: Path, config: dict[str, Any]) -> str:
-    recipe = "contrast" if "method" in config else "joint"
+    recipe = "distil" if "classifier" in config else "contrast" if "method" in config else "joint"
     name = run.resolve().name
     return f"accelerate launch recipes/{recipe}.py --config {name}/config.yaml --output_dir {name}-again"

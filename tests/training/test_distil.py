@@ -1,0 +1,129 @@
+"""A generator trained from a classifier alone: in this process, interrupted, and on two."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from processes import start_recipe, wait_for
+from safetensors.torch import load_file
+from small_classifiers import CLASSES, small_classifier
+
+from synthdata.errors import Interrupted, MisuseError
+from synthdata.models import DataFree, DataFreeConfig, load_classifier, load_generator
+from synthdata.rng import latents_at
+from synthdata.training import DistilConfig, distil
+from synthdata.training.config import CheckpointConfig
+from synthdata.training.distil import DistilTrainConfig, DistilTraining
+
+STEPS = 12
+TOLERANCE = 1e-4
+"""How far two processes may be from one: float32 sums over a batch depend on their order."""
+
+
+def config_of(classifier: Path, output: Path, **changes: Any) -> DistilConfig:
+    generator = DataFreeConfig(latent_dim=8, width=4, max_width=8, temperature=1.0)
+    train = DistilTrainConfig(steps=STEPS, batch_size=16, log_every=1)
+    config = DistilConfig(str(classifier), output_dir=str(output), generator=generator, train=train)
+    return replace(config, checkpoint=CheckpointConfig(every=5), **changes)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("classifier")
+    small_classifier().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run, and its report."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return folder, distil(config_of(classifier, folder))
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "generator" / "generator" / "diffusion_pytorch_model.safetensors")
+
+
+def test_a_run_leaves_a_complete_directory(finished: tuple[Path, dict[str, Any]], classifier: Path):
+    folder, report = finished
+    assert json.loads((folder / "report.json").read_text()) == report
+    assert (report["method"], report["steps"], report["images_seen"]) == ("data_free", STEPS, 16 * STEPS)
+    generator = load_generator(folder / "generator")
+    assert isinstance(generator, DataFree)
+    assert sorted(path.name for path in (folder / "samples").iterdir()) == [
+        f"step-{step:06d}.png" for step in (3, 6, 9, 12)
+    ]
+    assert [path.name for path in (folder / "curves").iterdir()] == ["data_free.png"]
+    for path in [*(folder / "samples").iterdir(), *(folder / "curves").iterdir()]:
+        assert Image.open(path).size[0] > 200
+    taught = load_classifier(classifier)
+    assert all(
+        torch.equal(value, taught.state_dict()[name]) for name, value in generator.classifier.state_dict().items()
+    )
+
+
+def test_the_report_counts_what_the_classifier_takes_the_images_for(finished: tuple[Path, dict[str, Any]]):
+    folder, report = finished
+    generator = load_generator(folder / "generator")
+    assert isinstance(generator, DataFree)
+    latents = latents_at(0, torch.arange(2048), generator.latent_shape)
+    with torch.no_grad():
+        answers = generator.classifier(generator.sample(latents, averaged=True)).softmax(1)
+    labels = answers.argmax(1).tolist()
+    assert report["class_counts"] == {name: labels.count(number) for number, name in enumerate(CLASSES)}
+    assert report["mean_confidence"] == pytest.approx(float(answers.amax(1).mean()), abs=1e-3)
+
+
+def test_training_brings_the_statistics_nearer(finished: tuple[Path, dict[str, Any]]):
+    distances = [line["statistics"] for line in metrics(finished[0])]
+    assert sum(distances[-3:]) < sum(distances[:3])
+
+
+def test_an_interrupted_run_goes_on_with_the_same_bits(
+    finished: tuple[Path, dict[str, Any]], classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    step, parts = DistilTraining.run, tmp_path / "parts"
+
+    def stopped(training: DistilTraining, iteration: int) -> dict[str, torch.Tensor]:
+        if iteration == 7:
+            os.kill(os.getpid(), 15)
+        return step(training, iteration)
+
+    monkeypatch.setattr(DistilTraining, "run", stopped)
+    with pytest.raises(Interrupted):
+        distil(config_of(classifier, parts))
+    monkeypatch.setattr(DistilTraining, "run", step)
+    distil(config_of(classifier, parts, resume=True))
+    assert metrics(parts) == metrics(finished[0])
+    assert all(torch.equal(value, weights(parts)[name]) for name, value in weights(finished[0]).items())
+
+
+def test_two_processes_train_as_one_does(finished: tuple[Path, dict[str, Any]], classifier: Path, tmp_path: Path):
+    config = config_of(classifier, tmp_path / "two")
+    generator = [f"--generator.{name}={value}" for name, value in vars(config.generator).items()]
+    train = [f"--train.{name}={value}" for name, value in vars(config.train).items()]
+    run = [f"--classifier={classifier}", f"--output_dir={config.output_dir}", "--checkpoint.every=5"]
+    code, output, error = wait_for(start_recipe("distil", [*run, *generator, *train], processes=2))
+    assert code == 0, error
+    assert "class entropy" in output
+    for one, two in zip(metrics(finished[0]), metrics(tmp_path / "two"), strict=True):
+        for name in ("confidence", "diversity", "statistics", "smoothness"):
+            assert two[name] == pytest.approx(one[name], rel=2e-2 if name == "confidence" else TOLERANCE), name
+    assert (tmp_path / "two" / "generator" / "README.md").is_file()
+
+
+def test_a_classifier_that_cannot_be_used_leaves_no_run(tmp_path: Path):
+    with pytest.raises(MisuseError, match=r"holds no config\.json"):
+        distil(config_of(tmp_path / "absent", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
