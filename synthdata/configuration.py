@@ -260,4 +260,4 @@ def _is_path(hint: Any) -> bool:
 
 
 def _fields(config_class: Any) -> dict[str, Field[Any]]:
-    return config_class.__dataclass_fields__
+    return {each.name: each for each in dataclasses.fields(config_class)}

@@ -113,6 +113,8 @@ def croissant(name: str, manifest: dict[str, Any]) -> dict[str, Any]:
         name: of the dataset.
         manifest: of the dataset; kinds that are not known here have their files told and no columns.
     """
+    if "construction" in manifest:
+        return _relations(name, manifest)
     kinds = {kind: summary["rows"] for kind, summary in manifest["kinds"].items()}
     replay = "replay" in kinds
     contents = ", ".join(f"{rows:,} rows of {kind}" for kind, rows in kinds.items())
@@ -142,6 +144,32 @@ def croissant(name: str, manifest: dict[str, Any]) -> dict[str, Any]:
             distribution += sets
             record_sets += records
     return metadata | {"distribution": distribution, "recordSet": record_sets}
+
+
+def _relations(name: str, manifest: dict[str, Any]) -> Node:
+    """The JSON-LD of a constructed dataset, which has no images of its own and no model behind it."""
+    made, settings, source = manifest["construction"], manifest["settings"], manifest["run"]["source"]
+    rows, of = manifest["kinds"]["relations"]["rows"], describe_source(made["source"]["data"])
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": name,
+        "description": f"{rows:,} relations between the rows of {of['description']}, proposed by {made['strategy']}.",
+        "keywords": ["relations", "contrastive learning", made["strategy"]],
+        "version": "1.0.0",
+        **({"license": _license(settings["license"])} if settings.get("license") else {}),
+        "prov:wasDerivedFrom": [
+            {"@type": "prov:Entity", "prov:label": of["description"], "sha256": source["sha256"]},
+        ],
+        "prov:wasGeneratedBy": {
+            "@type": "prov:Activity",
+            "prov:label": "Construction: no model was trained",
+            "description": manifest["made_with"].get("command", ""),
+        },
+        "distribution": [_file(shard) for shard in manifest["shards"]],
+        "recordSet": [],
+    }
 
 
 def _license(name: str) -> str:

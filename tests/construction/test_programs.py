@@ -1,5 +1,6 @@
 """The programs of other libraries that read relations, on small datasets; and `synthdata construct` as it is typed."""
 
+import json
 import os
 import runpy
 import sys
@@ -104,7 +105,9 @@ def test_construct_tells_what_it_wrote_and_verify_checks_it(
     assert told[0].startswith("796 positive, 44 window between 800 rows of trajectories.parquet\n")
     assert 'load_dataset("out/w", "relations", split="train")' in told[0]
     assert told[1] == "out/w is sound: 840 relations in 1 shards\n"
-    assert sorted(path.name for path in (tmp_path / "out/w").iterdir())[:3] == ["README.md", "data", "manifest.json"]
+    assert {"README.md", "data", "manifest.json"} <= {path.name for path in (tmp_path / "out/w").iterdir()}
+    described = json.loads((tmp_path / "out/w/croissant.json").read_text())
+    assert described["description"].startswith("840 relations between the rows of")
 
 
 @pytest.mark.parametrize(
