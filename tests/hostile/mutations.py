@@ -95,8 +95,8 @@ def places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def altered(tree: Any, changes: Sequence[tuple[int, str, Any]]) -> Any:
     """A copy of plain data with values set, removed, renamed or wrapped at places counted around the last one."""
     tree = copy.deepcopy(tree)
-    for place, kind, value in changes:
-        paths = places(tree)
+    for place, kind, shared in changes:
+        value, paths = copy.deepcopy(shared), places(tree)
         if not paths:
             return value
         *above, last = paths[place % len(paths)]

@@ -26,6 +26,8 @@ from synthdata.data.decode import (
     shorter_side,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # Pillow's, on damaged files
+
 Survives = Callable[[Callable[[], object]], None]
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
