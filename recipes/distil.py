@@ -16,8 +16,8 @@ What it does:
 - saves and stops on Ctrl-C and SIGTERM; the same command with --resume true goes on.
 
 Leaves a run directory: index.html to look at (--page false for none), generator/ (a diffusers pipeline, with the
-classifier beside it), samples/, curves/, metrics.jsonl, report.json, config.yaml and checkpoints/. It ends with one line
-and exit code 2 for a classifier that cannot be used, and 1 for a loss that is not finite or a full disk.
+classifier beside it), samples/, curves/, metrics.jsonl, report.json, config.yaml and checkpoints/. It ends with one
+line and exit code 2 for a classifier that cannot be used, and 1 for a loss that is not finite or a full disk.
 """
 
 from pathlib import Path

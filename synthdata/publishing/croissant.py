@@ -70,8 +70,8 @@ _CITATION = (
 )
 _DATA_FREE_CITATION = (
     "@inproceedings{babakniya2023datafree, title={A Data-Free Approach to Mitigate Catastrophic Forgetting in "
-    "Federated Class Incremental Learning for Vision Tasks}, author={Babakniya, Sara and Fabian, Zalan and He, Chaoyang "
-    "and Soltanolkotabi, Mahdi and Avestimehr, Salman}, booktitle={NeurIPS}, year={2023}}"
+    "Federated Class Incremental Learning for Vision Tasks}, author={Babakniya, Sara and Fabian, Zalan and He, "
+    "Chaoyang and Soltanolkotabi, Mahdi and Avestimehr, Salman}, booktitle={NeurIPS}, year={2023}}"
 )
 _ENCODINGS = {"tar": "application/x-tar", "parquet": "application/x-parquet"}
 _IMAGES = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
