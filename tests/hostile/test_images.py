@@ -186,7 +186,7 @@ PATHS = st.one_of(
 )
 
 
-@campaign(250)
+@campaign(150)
 @given(prefix=st.sampled_from(["imagefolder:", "wds:", "parquet:", ""]), path=PATHS)
 @example(prefix="wds:", path="a\0b")
 @example(prefix="imagefolder:", path="./\ud800")

@@ -51,7 +51,7 @@ def dataset(yard: Path) -> Path:
     return write_webdataset(yard / "dataset", rows=2, shards=1)
 
 
-@campaign(200)
+@campaign(150)
 @given(data=st.data())
 def test_mutated_manifests(survives: Survives, dataset: Path, yard: Path, data: st.DataObject) -> None:
     sound = json.loads((dataset / MANIFEST).read_text())
@@ -63,7 +63,7 @@ def test_mutated_manifests(survives: Survives, dataset: Path, yard: Path, data: 
     survives(lambda: load_pairs(PairsConfig(str(copy))))
 
 
-@campaign(150)
+@campaign(100)
 @given(data=st.data())
 def test_mutated_plans(survives: Survives, dataset: Path, yard: Path, data: st.DataObject) -> None:
     manifest = json.loads((dataset / MANIFEST).read_text())
@@ -75,7 +75,7 @@ def test_mutated_plans(survives: Survives, dataset: Path, yard: Path, data: st.D
     survives(lambda: finish_dataset(copy))
 
 
-@campaign(100)
+@campaign(30)
 @given(content=texts(SETTINGS, lambda tree: yaml.safe_dump(tree).encode(errors="surrogateescape")))
 @example(content=BOMB.encode())
 @example(content=b"train:\n")
