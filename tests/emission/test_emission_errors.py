@@ -91,7 +91,7 @@ def _of_unknown_settings(run: Path) -> None:
         (_of_another_kind, r"the GAN takes 16 px and 3 channel"),
         (_of_text, "encoder"),
         (_of_no_mapping, r"config\.yaml is damaged"),
-        (_of_unknown_settings, r"config\.yaml has no data\.source"),
+        (_of_unknown_settings, r"config\.yaml is damaged \(no data\.source\)"),
     ],
 )
 def test_a_foreign_file_in_the_run_is_named(
