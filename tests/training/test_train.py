@@ -1,10 +1,9 @@
 """Whole runs in this process, and on two."""
 
 import json
-import multiprocessing
 import shutil
-import time
-from multiprocessing.synchronize import Event
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 from tiny import tiny_config
 
-from synthdata.claims import claimed
 from synthdata.emission import verify_dataset
 from synthdata.errors import FailureError, MisuseError, SynthdataError
 from synthdata.models import Encoder, load_generator
@@ -251,26 +249,22 @@ def test_two_processes_end_with_the_weights_of_one(run_on_one_process: Path, run
         torch.testing.assert_close(value, expected[name], atol=TOLERANCE, rtol=TOLERANCE)
 
 
-def _claim(path: Path, held: "Event") -> None:
-    with claimed(path, ""):
-        held.set()
-        time.sleep(600)
-
-
 def test_a_run_that_another_process_is_at_work_on_is_not_resumed(
     finished: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(finished[0], tmp_path / "run"))
     (run / "report.json").unlink()
     config = tiny_config(run, evaluation__labels=[10], resume=True)
-    processes = multiprocessing.get_context("spawn")
-    held = processes.Event()
-    other = processes.Process(target=_claim, args=(run / ".claim", held))
-    other.start()
-    assert held.wait(100)
-    with pytest.raises(MisuseError, match=rf"another process is at work on {run} \(process {other.pid} on .+\): wait"):
-        train_joint(config)
-    other.kill()
-    other.join()
+    hold = (
+        "import sys, time; from pathlib import Path; from synthdata.claims import claimed\n"
+        "with claimed(Path(sys.argv[1]), ''): print(flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold, run / ".claim"], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        told = rf"another process is at work on {run} \(process {other.pid} on .+\): wait"
+        with pytest.raises(MisuseError, match=told):
+            train_joint(config)
+        other.kill()
     assert train_joint(config)["steps"] == 6
     assert not (run / ".claim").exists()
