@@ -225,5 +225,5 @@ def test_a_configuration_that_does_not_fit_is_named(changes: dict[str, Any], wor
 def test_settings_that_cannot_be_read_are_named(content: str, tmp_path: Path) -> None:
     tuned_diffusion().save_pretrained(tmp_path)
     (tmp_path / "synthdata.json").write_text(content)
-    with pytest.raises(MisuseError, match=r"synthdata\.json cannot be read"):
+    with pytest.raises(MisuseError, match=r"synthdata\.json is damaged"):
         load_generator(tmp_path)

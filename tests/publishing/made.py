@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from synthdata.emission.encoding import parquet_features
-from synthdata.emission.kinds import KINDS, Kind
+from synthdata.emission.kinds import CANDIDATES, KINDS, Kind
 
 SHARD_ROWS = 20_000
 
@@ -32,7 +32,7 @@ def write_dataset(folder: Path, kind: Kind, rows: int, size: int = 16, channels:
     }
     shards = []
     for number, start in enumerate(range(0, rows, SHARD_ROWS)):
-        path = folder / "data" / kind / f"{kind}-{number:05d}.parquet"
+        path = folder / "data" / kind / f"{kind}-{number:05d}-of-{-(-rows // SHARD_ROWS):05d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         indices = np.arange(start, min(start + SHARD_ROWS, rows))
         _write_shard(path, kind, indices, pool, scores)
@@ -74,10 +74,18 @@ def _write_shard(path: Path, kind: Kind, indices: np.ndarray, pool: list[bytes],
 def _manifest(
     kind: Kind, rows: int, size: int, channels: int, scores: dict[str, np.ndarray], shards: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    columns = {name: _column(values) for name, values in (scores.items() if rows else ())}
+    counted = {**scores, CANDIDATES: scores[KINDS[kind].score]} if rows else {}
+    columns = {name: _column(values) for name, values in counted.items()}
     return {
         "manifest_version": 1,
-        "settings": {"seed": 0, "format": "parquet", "image_format": "png", "license": "cc-by-4.0"},
+        "settings": {
+            "seed": 0,
+            "format": "parquet",
+            "image_format": "png",
+            "quality": 95,
+            "license": "cc-by-4.0",
+            "memorisation_quantile": 0.05,
+        },
         "run": {
             "encoder": {"class": "Encoder", "sha256": {"model.safetensors": "e" * 64}},
             "generator": {"class": "GAN", "sha256": {"generator/weights.safetensors": "f" * 64}},
@@ -89,9 +97,20 @@ def _manifest(
                 "channels": channels,
                 "sha256": "a" * 64,
             },
+            "temperature": 0.2,
         },
         "training": {"arm": "both", "seed": 3, "steps": 400},
-        "criteria": {kind: {"band": [0.6, 0.8], "realism_floor": -1.0, "copy_distance": 0.07}},
+        "criteria": {
+            kind: {
+                "kind": kind,
+                "seed": 0,
+                "oversample": 2,
+                "band": [0.6, 0.8],
+                "realism_floor": -1.0,
+                "copy_distance": 0.07,
+                "edges": {name: _column(values)["edges"] for name, values in scores.items()} if rows else {},
+            }
+        },
         "made_with": {"command": "accelerate launch recipes/emit.py", "device": "cpu", "versions": {"synthdata": "0"}},
         "kinds": {
             kind: {

@@ -183,10 +183,10 @@ def test_a_missing_and_a_damaged_shard_are_told_by_name(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "made", "hard", rows=2)
     (shard,) = folder.glob("data/hard/*")
     shard.write_bytes(b"nothing")
-    with pytest.raises(FailureError, match=r"hard-00000\.parquet cannot be read .*synthdata verify"):
+    with pytest.raises(FailureError, match=r"hard-00000-of-00001\.parquet cannot be read .*synthdata verify"):
         write_page(folder)
     shard.unlink()
-    with pytest.raises(FailureError, match=r"hard-00000\.parquet cannot be read"):
+    with pytest.raises(FailureError, match=r"hard-00000-of-00001\.parquet cannot be read"):
         write_page(folder)
     assert not list(folder.glob("*.html*"))
 
