@@ -27,6 +27,7 @@ from synthdata.errors import MisuseError
 from synthdata.evaluation.features import map_images
 from synthdata.evaluation.finetune import FineTuningConfig, Labelled, draw_labelled, top1, train_classifier
 from synthdata.models import Classifier, DataFreeConfig, EncoderConfig, LinearClassifier, load_classifier
+from synthdata.publishing.complete import complete_dataset
 from synthdata.ranges import PositiveInt, UnitInterval
 from synthdata.rng import generator_at
 from synthdata.training import DistilConfig, distil
@@ -112,7 +113,7 @@ def _lines(scores: Sequence[dict[str, float]]) -> list[str]:
     for name in scores[0]:
         values = [score[name] for score in scores]
         spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-        lines.append(f"{name:<44}{fmean(values):>9.3f}{spread}  ({', '.join(f'{value:.3f}' for value in values)})")
+        lines.append(f"{name:<50}{fmean(values):>9.3f}{spread}  ({', '.join(f'{value:.3f}' for value in values)})")
     return lines
 
 
@@ -192,6 +193,7 @@ def _replay(
     report = distil(settings, classifier)
     least = config.least_confidence if folder.name == "replay" else 0.0
     emit(EmissionConfig(run=str(run), output=str(dataset), replay=config.rows, seed=seed, least_confidence=least))
+    complete_dataset(dataset, page=False)
     return dataset, report
 
 

@@ -18,9 +18,9 @@ from synthdata.training.distil import DistilTrainConfig
 def test_students_are_told_beside_their_classifier_and_the_control(tmp_path: Path):
     config = DataFreeBenchmarkConfig(
         data=DataConfig("digits", image_size=16),
-        encoder=EncoderConfig(width=4),
-        labels=200,
-        teaching=FineTuningConfig(steps=30, learning_rate=5e-3),
+        encoder=EncoderConfig(width=8),
+        labels=400,
+        teaching=FineTuningConfig(steps=80, learning_rate=5e-3),
         learning=FineTuningConfig(steps=5),
         generator=SMALL,
         train=DistilTrainConfig(steps=2, batch_size=16),
@@ -29,7 +29,7 @@ def test_students_are_told_beside_their_classifier_and_the_control(tmp_path: Pat
         output=str(tmp_path / "out"),
     )
     table = data_free_table(config)
-    numbers = {line[:44].strip(): float(line[44:].split()[0]) for line in table.splitlines()[1:]}
+    numbers = {line[:50].strip(): float(line[50:].split()[0]) for line in table.splitlines()[1:]}
     assert numbers["classifier, top-1 %"] > 30
     for arm in ("replay", "untrained", "real images"):
         assert 0 <= numbers[f"student of {arm}, top-1 %"] <= 100

@@ -1,10 +1,13 @@
 """The cards of a data-free generator and of its replay, and that what they say works."""
 
+import json
+import runpy
 from pathlib import Path
 
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 from PIL import Image
+from processes import REPOSITORY
 from small_classifiers import CLASSES, SMALL, small_classifier, small_data_free
 
 from synthdata.cli import main
@@ -12,19 +15,26 @@ from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit
 from synthdata.publishing.complete import complete_dataset
 from synthdata.publishing.distil_card import write_distil_card
-from synthdata.training import DistilConfig, distil
-from synthdata.training.distil import DistilTrainConfig
 
 from .conftest import RunSnippets
 
 
 @pytest.fixture(scope="module")
 def free_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny training from a classifier; its generator is replaced by one with more than one class."""
+    """What the recipe leaves of a tiny training; its generator is replaced by one with more than one class."""
     folder = tmp_path_factory.mktemp("free")
     small_classifier().save_pretrained(folder / "classifier")
-    train = DistilTrainConfig(steps=2, batch_size=8)
-    distil(DistilConfig(str(folder / "classifier"), output_dir=str(folder / "run"), generator=SMALL, train=train))
+    flags = [
+        f"--classifier={folder}/classifier",
+        f"--output_dir={folder}/run",
+        "--train.steps=4",
+        "--train.batch_size=8",
+    ]
+    flags += [f"--generator.{name}={value}" for name, value in vars(SMALL).items()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["distil.py", *flags])
+        runpy.run_path(str(REPOSITORY / "recipes" / "distil.py"), run_name="__main__")
+    assert (folder / "run" / "generator" / "README.md").is_file()
     small_data_free().save_pretrained(folder / "run" / "generator")
     write_distil_card(folder / "run")
     return folder / "run"
@@ -36,6 +46,12 @@ def replay(request: pytest.FixtureRequest, free_run: Path, tmp_path_factory: pyt
     emit(EmissionConfig(run=str(free_run), output=str(output), replay=12, shard_size=8, format=request.param))
     complete_dataset(output)
     return output
+
+
+def exit_code_of(verb: str, folder: Path) -> object:
+    with pytest.raises(SystemExit) as ended:
+        main([verb, str(folder)])
+    return ended.value.code
 
 
 def test_every_snippet_of_a_replay_card_runs(replay: Path, run_snippets: RunSnippets):
@@ -63,9 +79,9 @@ def test_a_replay_card_says_what_the_images_are_and_are_not(replay: Path):
 def test_a_lost_replay_card_is_written_again(replay: Path, capsys: pytest.CaptureFixture[str]):
     before = (replay / "README.md").read_text()
     (replay / "README.md").unlink()
-    assert main(["finish", str(replay)]) == 0
+    assert exit_code_of("finish", replay) == 0
     assert (replay / "README.md").read_text() == before
-    assert main(["verify", str(replay)]) == 0
+    assert exit_code_of("verify", replay) == 0
     assert "is sound: 12 replay in 2 shards" in capsys.readouterr().out
 
 
@@ -73,6 +89,19 @@ def test_every_snippet_of_a_generator_card_runs(free_run: Path, run_snippets: Ru
     image, answers = run_snippets(free_run / "generator", free_run / "generator")
     assert image.strip() == "(16, 16)"
     assert answers.startswith("torch.Size([4, 1, 16, 16])")
+
+
+def test_the_pages_tell_what_was_made_from_what(free_run: Path, replay: Path):
+    page = (free_run / "index.html").read_text(encoding="utf-8")
+    assert "Training of a generator from a classifier alone" in page
+    assert "recipes/distil.py --config" in page
+    assert "through the encoder" not in page
+    assert "Terms of the generator" in page
+    rows = (replay / "index.html").read_text(encoding="utf-8")
+    assert "They teach; they do not look like the data" in rows
+    metadata = json.loads((replay / "croissant.json").read_text(encoding="utf-8"))
+    assert metadata["description"].startswith("Images that stand in for those a classifier learned from")
+    assert "encoder" not in json.dumps(metadata)
 
 
 def test_a_generator_card_says_what_it_is_and_tells_no_folder(free_run: Path):
