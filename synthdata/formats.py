@@ -92,7 +92,7 @@ class Plan(TypedDict):
 
 
 class KindSummary(TypedDict):
-    rows: AtLeastOne
+    rows: Count
     bytes: Count
 
 

@@ -87,7 +87,13 @@ def test_responsible_use_tells_the_guard_and_the_limits(tmp_path: Path) -> None:
 def test_an_empty_kind_and_a_kind_that_is_not_known_are_valid(tmp_path: Path) -> None:
     assert described(write_dataset(tmp_path / "empty", "hard", rows=0))["recordSet"] == []
     folder = write_dataset(tmp_path / "other", "hard", rows=2)
-    (folder / "manifest.json").write_text((folder / "manifest.json").read_text().replace('"hard"', '"replay"'))
+    (folder / "manifest.json").write_text(
+        (folder / "manifest.json")
+        .read_text()
+        .replace('"hard"', '"masks"')
+        .replace("hard-", "masks-")
+        .replace("data/hard", "data/masks")
+    )
     told = described(folder)
     assert told["recordSet"] == []
     assert len(told["distribution"]) == 1
