@@ -107,7 +107,8 @@ def test_a_kind_that_is_not_known_has_a_page(tmp_path: Path) -> None:
     (folder / "data" / "hard").rename(folder / "data" / "masks")
     for shard in (folder / "data" / "masks").iterdir():
         shard.rename(shard.with_name(shard.name.replace("hard", "masks")))
-    told = (folder / "manifest.json").read_text().replace("hardness", "age").replace("hard", "masks")
+    told = (folder / "manifest.json").read_text().replace("hardness", "age")
+    told = told.replace('"hard"', '"masks"').replace("data/hard/hard-", "data/masks/masks-")
     (folder / "manifest.json").write_text(told)
     other = write_page(folder)
     assert "Masks" in text_of(other)
