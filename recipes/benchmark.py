@@ -3,7 +3,7 @@
     accelerate launch recipes/benchmark.py headline --data.source torchvision:CIFAR10 --budget_minutes 9
     accelerate launch recipes/benchmark.py profile --config recipes/configs/cifar10.yaml
     accelerate launch recipes/benchmark.py throughput --peer lightly
-    accelerate launch recipes/benchmark.py slimming --config recipes/configs/slimming-digits.yaml
+    accelerate launch recipes/benchmark.py slimming --config recipes/configs/slimming/digits.yaml
     python recipes/benchmark.py views --batch 256 --image_size 32
     python recipes/benchmark.py emission --run runs/digits --kind hard --rows 2000
     python recipes/benchmark.py reading --shards out/digits

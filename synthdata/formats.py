@@ -92,7 +92,7 @@ class Plan(TypedDict):
 
 
 class KindSummary(TypedDict):
-    rows: Count
+    rows: AtLeastOne
     bytes: Count
 
 

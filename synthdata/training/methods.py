@@ -341,8 +341,8 @@ METHODS: dict[Method, type[ContrastiveMethod]] = {
     "vicreg": VICReg,
     "debiased": Debiased,
     "hard_negative": HardNegative,
-    "sacl_xd": SACLXD,
     "hasa": HaSa,
+    "sacl_xd": SACLXD,
 }
 
 

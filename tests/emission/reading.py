@@ -14,6 +14,9 @@ from torch import Tensor
 
 from synthdata.emission import read_manifest
 
+FINISHED = ["README.md", "assets", "croissant.json", "data", "manifest.json"]
+"""The names in a finished dataset, without a page."""
+
 
 def rows_of(folder: Path, kind: str) -> Iterator[tuple[dict[str, Any], list[Tensor]]]:
     """Metadata and images (1, 16, 16) of every row, in order."""

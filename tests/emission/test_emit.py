@@ -13,7 +13,7 @@ from synthdata.emission import read_manifest
 from synthdata.emission.run import Run
 
 from .conftest import Emit
-from .reading import digests, rows_of
+from .reading import FINISHED, digests, rows_of
 
 
 def contents(folder: Path, kind: str) -> list[tuple[dict[str, Any], list[Any]]]:
@@ -137,13 +137,7 @@ def test_counts_do_not_depend_on_the_number_of_workers(dataset: Path, emit_to: E
 
 
 def test_a_finished_folder_holds_nothing_else(dataset: Path):
-    assert sorted(path.name for path in dataset.iterdir()) == [
-        "README.md",
-        "assets",
-        "croissant.json",
-        "data",
-        "manifest.json",
-    ]
+    assert sorted(path.name for path in dataset.iterdir()) == FINISHED
     files = {path.relative_to(dataset).as_posix() for path in (dataset / "data").rglob("*") if path.is_file()}
     assert files == set(digests(dataset))
 

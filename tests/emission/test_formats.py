@@ -15,7 +15,7 @@ import webdataset
 from PIL import Image
 
 from synthdata.emission import read_manifest, verify_dataset
-from synthdata.emission.encoding import EncodedRow, write_parquet
+from synthdata.emission.encoding import EncodedRow, parquet_features, write_parquet
 from synthdata.emission.files import HashedFile
 
 from .conftest import Emit, emit_as_the_recipe
@@ -78,11 +78,11 @@ def test_parquet_declares_its_images(parquet: Path):
 def test_no_row_group_of_parquet_is_too_large_for_the_viewer_of_the_hub(tmp_path: Path):
     columns = {"hardness": 1.0, "realism": 1.0, "nearest_real": 0, "nearest_similarity": 1.0}
     metadata: dict[str, int | float] = {"seed": 0, **columns}
-    large = (b"x" * 30_000_000,)
+    large = {"": b"x" * 30_000_000}
     rows = [EncodedRow(i, f"hard-{i}", large, "png", metadata | {"index": i}, Counter(), []) for i in range(7)]
-    small = [replace(rows[0], index=i, images=(b"x",), metadata=metadata | {"index": i}) for i in range(7, 250)]
+    small = [replace(rows[0], index=i, images={"": b"x"}, metadata=metadata | {"index": i}) for i in range(7, 250)]
     with (tmp_path / "large.parquet").open("wb") as file:
-        write_parquet(HashedFile(file), "hard", iter([*rows, *small]))
+        write_parquet(HashedFile(file), parquet_features("hard"), iter([*rows, *small]))
     written = pq.ParquetFile(tmp_path / "large.parquet")
     groups = [written.metadata.row_group(number) for number in range(written.num_row_groups)]
     assert [group.num_rows for group in groups] == [3, 3, 100, 100, 44]

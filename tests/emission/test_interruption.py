@@ -19,7 +19,7 @@ from synthdata.emission.manifest import begin, read_plan
 from synthdata.errors import FailureError, MisuseError
 
 from .conftest import PROCESSES, Emit, emit_as_the_recipe
-from .reading import digests
+from .reading import FINISHED, digests
 
 
 def _emit(run_folder: Path, output: Path, started: "Event | None" = None) -> None:
@@ -52,13 +52,7 @@ def test_killed_at_any_moment_and_repeated_it_gives_the_same_shards(dataset: Pat
             assert shard.read_bytes() == (dataset / shard.relative_to(output)).read_bytes()
     _emit(run_folder, output)
     assert digests(output) == digests(dataset)
-    assert sorted(path.name for path in output.iterdir()) == [
-        "README.md",
-        "assets",
-        "croissant.json",
-        "data",
-        "manifest.json",
-    ]
+    assert sorted(path.name for path in output.iterdir()) == FINISHED
 
 
 @pytest.mark.parametrize("left", [["plan.json", "hard-00000-of-00004.tar.json"], ["plan.json"], []])
@@ -73,13 +67,7 @@ def test_cut_off_while_finishing_it_is_finished_by_the_next_run(
     if not card:
         (output / "README.md").unlink()
     emit_to(output)
-    assert sorted(path.name for path in output.iterdir()) == [
-        "README.md",
-        "assets",
-        "croissant.json",
-        "data",
-        "manifest.json",
-    ]
+    assert sorted(path.name for path in output.iterdir()) == FINISHED
     assert verify_dataset(output) == []
 
 
@@ -125,13 +113,7 @@ def test_a_shard_lost_from_a_finished_dataset_is_restored(emit_to: Emit, dataset
     (output / "data/pairs/pairs-00001-of-00003.tar").unlink()
     assert emit_to(output).rows == 8
     assert verify_dataset(output) == []
-    assert sorted(path.name for path in output.iterdir()) == [
-        "README.md",
-        "assets",
-        "croissant.json",
-        "data",
-        "manifest.json",
-    ]
+    assert sorted(path.name for path in output.iterdir()) == FINISHED
 
 
 @pytest.mark.parametrize(
@@ -235,4 +217,4 @@ def test_a_second_emission_at_the_same_time_is_told_of_the_first(emit_to: Emit, 
             emit_to(output, **settings)
     process.join()
     assert verify_dataset(output) == []
-    assert sorted(path.name for path in output.iterdir()) == ["README.md", "assets", "data", "manifest.json"]
+    assert sorted(path.name for path in output.iterdir()) == FINISHED

@@ -22,7 +22,6 @@ MADE: dict[str, Callable[[Path], Path]] = {
     "100,000 rows, RGB": lambda folder: write_dataset(folder / "large", "hard", rows=100_000, size=32, channels=3),
     "pairs, RGB, 128 px": lambda folder: write_dataset(folder / "pairs", "pairs", rows=60, size=128, channels=3),
     "greyscale, 16 px": lambda folder: write_dataset(folder / SCRIPT, "hard", rows=30),
-    "an empty kind": lambda folder: write_dataset(folder / "empty", "hard", rows=0),
     "a run": lambda folder: write_run_files(folder / "run", done=200, of=200),
     "a run that goes on": lambda folder: write_run_files(folder / "going", done=90, of=200),
     "a comparison": lambda folder: write_comparison(folder / "compare", {"real": 0.0, SCRIPT: 2.0, "less": -3.0}),
