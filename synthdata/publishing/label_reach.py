@@ -12,6 +12,8 @@ from synthdata.reading import read_json
 
 FILE = "label_reach.json"
 
+MEND = "delete it, or compare again with --tell_cards true"
+
 
 def keep_label_reach(folder: Path, way: str, circumstances: dict[str, Any]) -> bool:
     """Keep in the folder of a dataset what was measured of encoders trained on it beside real images.
@@ -52,14 +54,12 @@ def label_reach_sentence(folder: Path, manifest: dict[str, Any]) -> str | None:
     """
     path = folder / FILE
     try:
-        facts = read_json(path, dict[str, Any])
+        facts = read_json(path, dict[str, Any], MEND, MisuseError)
         return _sentence(facts) if facts["dataset"] == _identity(manifest) else None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MisuseError(
-            f"{path} is damaged ({error!r}): delete it, or compare again with --tell_cards true"
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise MisuseError(f"{path} is damaged ({error!r}): {MEND}") from error
 
 
 def _sentence(facts: dict[str, Any]) -> str:
