@@ -97,7 +97,7 @@ def _row_groups(rows: Iterable[EncodedRow]) -> Iterator[list[EncodedRow]]:
     group: list[EncodedRow] = []
     size = 0
     for row in rows:
-        own = sum(map(len, row.images))
+        own = sum(map(len, row.images.values()))
         if group and (len(group) == ROW_GROUP or size + own > ROW_GROUP_BYTES):
             yield group
             group, size = [], 0

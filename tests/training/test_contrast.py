@@ -80,7 +80,7 @@ def test_a_run_leaves_a_complete_directory(mixed: tuple[Path, dict[str, Any]]) -
     lines = metrics(folder)
     assert [line["images"] for line in lines] == [8 * step for step in range(1, 7)]
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "metrics.jsonl", "report.json", "encoder", "checkpoints", "curves"
+        "config.yaml", "metrics.jsonl", "progress.json", "report.json", "encoder", "checkpoints", "curves"
     }  # fmt: skip
 
 
