@@ -1,7 +1,8 @@
 """Real runs, stopped outside the loop: while they load images, and while they score what they have trained."""
 
+import contextlib
 import json
-import os
+import shutil
 import signal
 import subprocess
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from processes import start_recipe, wait_for
 from tiny import tiny_config, tiny_flags
 
@@ -39,15 +41,27 @@ def scoring(folder: Path) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def stopped_loading(folder: Path, scoring: subprocess.Popen[str]) -> Stopped:
-    """Stopped in the middle of reading an image, a pipe that nothing comes out of."""
-    (folder / "images").mkdir()
-    os.mkfifo(folder / "images" / "endless.png")
-    run = folder / "loading"
-    process = start_recipe("joint", tiny_flags(run, data__source=f"imagefolder:{folder / 'images'}"))
-    with (folder / "images" / "endless.png").open("wb"):  # waits for the reader
-        process.send_signal(signal.SIGINT)
-        exit_code, _, error = wait_for(process)
+    """Stopped while it reads images, of which there are enough for seconds."""
+    images, run = folder / "images", folder / "loading"
+    images.mkdir()
+    Image.new("L", (2500, 2500)).save(images / "0.png")
+    for number in range(1, 600):
+        shutil.copyfile(images / "0.png", images / f"{number}.png")
+    process = start_recipe("joint", tiny_flags(run, data__source=f"imagefolder:{images}"))
+    while process.poll() is None and not _reads_in(images, process):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    exit_code, _, error = wait_for(process)
     return Stopped(exit_code, error, run)
+
+
+def _reads_in(folder: Path, process: subprocess.Popen[str]) -> bool:
+    """Whether ``process`` has a file of ``folder`` open."""
+    for handle in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it may have been closed since
+            if handle.readlink().is_relative_to(folder) and handle.readlink().suffix == ".png":
+                return True
+    return False
 
 
 @pytest.fixture(scope="module")
