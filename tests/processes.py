@@ -1,19 +1,81 @@
 """Real processes for the tests: the recipes as a user starts them, and two that compute together."""
 
+import contextlib
+import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 REPOSITORY = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+
+
+_FORKING = multiprocessing.get_context("forkserver")
+_FORKING.set_forkserver_preload(
+    ["synthdata.benchmarks", "synthdata.training", "synthdata.emission", "synthdata.publishing"]
+)
+
+
+class Running(Protocol):
+    """A recipe at work, of which `subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def send_signal(self, number: int) -> None: ...
+
+    def communicate(self, *, timeout: float) -> tuple[str, str]: ...
+
+
+class ForkedRecipe:
+    """A recipe in a process that begins with the imports of all recipes done, which take seconds."""
+
+    def __init__(self, name: str, flags: list[str]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._texts = [Path(self._folder.name) / stream for stream in ("output", "error")]
+        self._process = _FORKING.Process(target=_run_recipe, args=(name, flags, *self._texts))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code, negative after a signal; nothing while it is at work."""
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # it may have ended since
+                os.kill(self.pid, number)
+
+    def communicate(self, *, timeout: float) -> tuple[str, str]:
+        """Standard output and standard error, at the end."""
+        self._process.join(timeout)
+        if self.poll() is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout)
+        output, error = (path.read_text() if path.exists() else "" for path in self._texts)
+        return output, error
+
+
+def _run_recipe(name: str, flags: list[str], output: Path, error: Path) -> None:
+    os.setsid()
+    for text, stream in ((output, 1), (error, 2)):
+        os.dup2(os.open(text, os.O_CREAT | os.O_WRONLY), stream)
+    os.environ.update(ENVIRONMENT)
+    multiprocessing.set_start_method(None, force=True)  # not that of these tests
+    recipe = str(REPOSITORY / "recipes" / f"{name}.py")
+    sys.argv = [recipe, *flags]
+    runpy.run_path(recipe, run_name="__main__")
 
 
 def start_recipe(name: str, flags: list[str], processes: int = 1) -> subprocess.Popen[str]:
@@ -31,26 +93,27 @@ def start_recipe(name: str, flags: list[str], processes: int = 1) -> subprocess.
     )
 
 
-def wait_for(process: subprocess.Popen[str], seconds: float = 250) -> tuple[int, str, str]:
+def wait_for(process: Running, seconds: float = 250) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a recipe, which is ended with its workers if it takes longer."""
     try:
         output, error = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
-    return process.returncode, output, error
+    exit_code = process.poll()
+    assert exit_code is not None
+    return exit_code, output, error
 
 
 class TwoProcesses:
     """Two processes of one gloo group, kept for many calls since starting them takes seconds."""
 
     def __init__(self, folder: Path) -> None:
-        context = mp.get_context("spawn")
-        pipes = [context.Pipe() for _ in range(2)]
+        pipes = [_FORKING.Pipe() for _ in range(2)]
         self._connections = [ours for ours, _ in pipes]
         rendezvous = f"file://{folder}/rendezvous"
         self._processes = [
-            context.Process(target=_serve, args=(rank, rendezvous, theirs), daemon=True)
+            _FORKING.Process(target=_serve, args=(rank, rendezvous, theirs), daemon=True)
             for rank, (_, theirs) in enumerate(pipes)
         ]
         for process in self._processes:

@@ -1,14 +1,13 @@
-"""The recipes as a user starts them."""
+"""The recipes, with all that they are told and say."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from processes import REPOSITORY, start_recipe, wait_for
+from processes import REPOSITORY, ForkedRecipe, Running, wait_for
 
 from synthdata.configuration import parse
 from synthdata.models import Encoder
@@ -19,7 +18,7 @@ Ended = tuple[int, str, str]
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
-    """Several recipes, run side by side since each spends seconds on imports: exit code, output and errors."""
+    """Several recipes, run side by side: exit code, output and errors."""
     folder = tmp_path_factory.mktemp("recipes")
     torch.manual_seed(0)
     Encoder("resnet8", 16, 1, width=4, hidden_dim=8, projection_dim=6).save_pretrained(folder / "encoder")
@@ -34,10 +33,10 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]
         "evaluate": ("evaluate", [encoder, *evaluate_settings, f"--output={folder}/evaluation"]),
         "missing encoder": ("evaluate", [f"--encoder={folder}/absent/encoder"]),
     }
-    running: dict[str, subprocess.Popen[str]] = {}
+    running: dict[str, Running] = {}
     results: dict[str, Ended] = {}
     for name, (recipe, flags) in commands.items():
-        running[name] = start_recipe(recipe, flags)
+        running[name] = ForkedRecipe(recipe, flags)
     for name, process in running.items():
         results[name] = wait_for(process)
     written = [(folder / "evaluation" / name).read_text() for name in ("evaluation.json", "evaluation.md")]

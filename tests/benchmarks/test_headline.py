@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 import torch
 from PIL import Image
-from processes import REPOSITORY, start_recipe, wait_for
+from processes import REPOSITORY, ForkedRecipe, wait_for
 from safetensors.torch import load_file
 from tiny import tiny_flags
 
@@ -95,7 +95,7 @@ def test_a_signal_ends_the_call_with_the_table_so_far_and_the_next_one_goes_on(
     folder = tmp_path / "table"
     defaults = tmp_path / "defaults.yaml"
     defaults.write_text("{}")
-    process = start_recipe("benchmark", ["headline", "--config", str(defaults), *headline_flags(folder)])
+    process = ForkedRecipe("benchmark", ["headline", "--config", str(defaults), *headline_flags(folder)])
     deadline = time.monotonic() + 200
     first = folder / "real-128-images-seed-0" / "report.json"
     while process.poll() is None and time.monotonic() < deadline and not first.exists():

@@ -2,13 +2,12 @@
 
 import random
 import signal
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from processes import start_recipe, wait_for
+from processes import ForkedRecipe, Running, start_recipe, wait_for
 from tiny import tiny_flags
 
 PRETRAIN_STEPS = 30
@@ -46,11 +45,11 @@ class LongRuns:
 def long_runs(tmp_path_factory: pytest.TempPathFactory) -> LongRuns:
     folder = tmp_path_factory.mktemp("long")
     whole, interrupted = folder / "whole", folder / "interrupted"
-    uninterrupted = start_recipe("joint", tiny_flags(whole, **LONG))
+    uninterrupted = ForkedRecipe("joint", tiny_flags(whole, **LONG))
     killed_in_pretraining = _interrupt(interrupted, signal.SIGKILL, random.randrange(1, 10))
     terminated = _interrupt(interrupted, signal.SIGTERM, PRETRAIN_STEPS + random.randrange(1, 8))
     killed = _interrupt(interrupted, signal.SIGKILL, PRETRAIN_STEPS + random.randrange(18, 28))
-    finished = _end(start_recipe("joint", tiny_flags(interrupted, resume="true", **LONG)))
+    finished = _end(ForkedRecipe("joint", tiny_flags(interrupted, resume="true", **LONG)))
     assert _end(uninterrupted).exit_code == 0
     return LongRuns(whole, interrupted, killed_in_pretraining, terminated, killed, finished)
 
@@ -88,7 +87,7 @@ def shared_settings() -> dict[str, object]:
 
 def _interrupt(folder: Path, signal_number: int, iteration: int) -> Part:
     """Start or go on with the long run, and send it a signal as soon as it has logged ``iteration``."""
-    process = start_recipe("joint", tiny_flags(folder, resume="true", **LONG))
+    process = ForkedRecipe("joint", tiny_flags(folder, resume="true", **LONG))
     deadline = time.monotonic() + 250
     while process.poll() is None and time.monotonic() < deadline and _last_iteration(folder) < iteration:
         time.sleep(0.002)
@@ -104,6 +103,6 @@ def _last_iteration(folder: Path) -> int:
     return 2 * len(lines) - 1
 
 
-def _end(process: subprocess.Popen[str]) -> Part:
+def _end(process: Running) -> Part:
     exit_code, output, error = wait_for(process)
     return Part(exit_code, error, output)

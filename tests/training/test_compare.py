@@ -5,7 +5,6 @@ import os
 import re
 import runpy
 import signal
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from emission.conftest import write_run
-from processes import REPOSITORY, start_recipe, wait_for
+from processes import REPOSITORY, ForkedRecipe, Running, wait_for
 
 from synthdata.configuration import parse
 from synthdata.emission.config import EmissionConfig
@@ -158,7 +157,7 @@ def test_an_interrupted_comparison_goes_on_to_the_scores_of_one_never_interrupte
     shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changes = {"train__steps": 40, "checkpoint__every": 5, "train__log_every": 1}
-    process = start_recipe("compare", flags(shards, tmp_path / "cut", **changes))
+    process = ForkedRecipe("compare", flags(shards, tmp_path / "cut", **changes))
     metrics = tmp_path / "cut" / "runs" / "real-1197-images-seed-0" / "metrics.jsonl"
     _wait_for_lines(metrics, 10, process)
     os.kill(process.pid, signal.SIGTERM)
@@ -185,7 +184,7 @@ def bars(shown: str) -> list[tuple[int, int]]:
     return [(int(done), int(total)) for done, total in re.findall(r"\| (\d+)/(\d+) \[", shown)]
 
 
-def _wait_for_lines(path: Path, count: int, process: subprocess.Popen[str]) -> None:
+def _wait_for_lines(path: Path, count: int, process: Running) -> None:
     deadline = time.monotonic() + 200
     while process.poll() is None and time.monotonic() < deadline:
         if path.exists() and path.read_text().count("\n") >= count:

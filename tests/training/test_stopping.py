@@ -4,14 +4,13 @@ import contextlib
 import json
 import shutil
 import signal
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from processes import start_recipe, wait_for
+from processes import ForkedRecipe, Running, wait_for
 from tiny import tiny_config, tiny_flags
 
 from synthdata.training import train_joint
@@ -35,19 +34,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scoring(folder: Path) -> subprocess.Popen[str]:
-    return start_recipe("joint", tiny_flags(folder / "scoring", **SCORING))
+def scoring(folder: Path) -> Running:
+    return ForkedRecipe("joint", tiny_flags(folder / "scoring", **SCORING))
 
 
 @pytest.fixture(scope="module")
-def stopped_loading(folder: Path, scoring: subprocess.Popen[str]) -> Stopped:
+def stopped_loading(folder: Path, scoring: Running) -> Stopped:
     """Stopped while it reads images, of which there are enough for seconds."""
     images, run = folder / "images", folder / "loading"
     images.mkdir()
     Image.new("L", (2500, 2500)).save(images / "0.png")
     for number in range(1, 600):
         shutil.copyfile(images / "0.png", images / f"{number}.png")
-    process = start_recipe("joint", tiny_flags(run, data__source=f"imagefolder:{images}"))
+    process = ForkedRecipe("joint", tiny_flags(run, data__source=f"imagefolder:{images}"))
     while process.poll() is None and not _reads_in(images, process):
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
@@ -55,7 +54,7 @@ def stopped_loading(folder: Path, scoring: subprocess.Popen[str]) -> Stopped:
     return Stopped(exit_code, error, run)
 
 
-def _reads_in(folder: Path, process: subprocess.Popen[str]) -> bool:
+def _reads_in(folder: Path, process: Running) -> bool:
     """Whether ``process`` has a file of ``folder`` open."""
     for handle in Path(f"/proc/{process.pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # it may have been closed since
@@ -65,9 +64,9 @@ def _reads_in(folder: Path, process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def stopped_scoring(folder: Path, scoring: subprocess.Popen[str]) -> Stopped:
+def stopped_scoring(folder: Path, scoring: Running) -> Stopped:
     run = folder / "scoring"
-    while scoring.poll() is None and not (run / "generator").exists():
+    while scoring.poll() is None and not (run / "encoder").exists():  # saved after the generator, and scored then
         time.sleep(0.002)
     scoring.send_signal(signal.SIGTERM)
     exit_code, _, error = wait_for(scoring)
