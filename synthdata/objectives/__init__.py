@@ -5,7 +5,7 @@ One concept has one file: NT-Xent is in ``contrastive``, the hardness of a sampl
 it imports no other room.
 """
 
-from synthdata.objectives.contrastive import nt_xent
+from synthdata.objectives.contrastive import multi_positive_nt_xent, nt_xent
 from synthdata.objectives.cross_correlation import barlow_twins, cross_correlation, log_distillation
 from synthdata.objectives.data_free import (
     batch_statistics_loss,
@@ -39,6 +39,7 @@ __all__ = [
     "hasa_nt_xent",
     "information_entropy_loss",
     "log_distillation",
+    "multi_positive_nt_xent",
     "nt_xent",
     "pair_similarity",
     "queue_info_nce",

@@ -1,4 +1,4 @@
-"""NT-Xent, the contrastive loss of SimCLR (Chen et al., ICML 2020, section 2.1)."""
+"""NT-Xent, the contrastive loss of SimCLR (Chen et al., ICML 2020, section 2.1), for one positive and for several."""
 
 import torch
 import torch.distributed as dist
@@ -29,6 +29,28 @@ def nt_xent(view_1: Tensor, view_2: Tensor, temperature: float) -> Tensor:
     """
     logits, positives = anchor_logits(view_1, view_2, temperature)
     return F.cross_entropy(logits, positives)
+
+
+def multi_positive_nt_xent(view_1: Tensor, view_2: Tensor, groups: Tensor, temperature: float) -> Tensor:
+    """NT-Xent whose anchors have all other embeddings of their group as positives.
+
+    An anchor's loss is the mean over its positives; each is told from all other embeddings, other positives included.
+    Where every row is a group of its own this is ``nt_xent``.
+
+    Args:
+        view_1: (N, D) unit-norm embeddings; likewise ``view_2``, as in ``nt_xent``.
+        groups: (N,) int64, equal for rows that are positives of each other, over all processes.
+        temperature: divisor of the cosine similarities, > 0.
+
+    Returns:
+        Scalar, in nats.
+
+    Source: Khosla et al., "Supervised Contrastive Learning" (NeurIPS 2020, equation 2).
+    """
+    logits, _ = anchor_logits(view_1, view_2, temperature)
+    is_positive = (groups.repeat(2)[:, None] == all_gather_with_gradient(groups).repeat(2)) & logits.isfinite()
+    surprise = -logits.log_softmax(1).masked_fill(~is_positive, 0)
+    return (surprise.sum(1) / is_positive.sum(1)).mean()
 
 
 def anchor_logits(view_1: Tensor, view_2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""InfoNCE between queries and keys, as the methods with a momentum encoder use it."""
+"""InfoNCE between queries and keys, as the methods with other keys than views use it."""
 
 import torch
 import torch.distributed as dist
@@ -36,11 +36,11 @@ def batch_info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         temperature: divisor of the cosine similarities, > 0.
 
     Returns:
-        Scalar: the mean over this process's queries, in nats times twice the temperature.
+        Scalar, in nats: the mean over this process's queries.
 
-    Source: MoCo v3 (Chen et al., ICCV 2021, section 3 and algorithm 1).
+    Source: MoCo v3 (Chen et al., ICCV 2021, section 3), whose algorithm 1 multiplies it by twice the temperature.
     """
     rank = dist.get_rank() if dist.is_initialized() else 0
     own = torch.arange(len(queries), device=queries.device) + rank * len(queries)
     logits = queries @ all_gather_with_gradient(keys).T / temperature
-    return 2 * temperature * F.cross_entropy(logits, own)
+    return F.cross_entropy(logits, own)

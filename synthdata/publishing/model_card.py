@@ -16,6 +16,7 @@ METHODS = {
     "simclr": "SimCLR (Chen et al., ICML 2020)",
     "mocov2": "MoCo v2 (Chen et al., 2020)",
     "mocov3": "MoCo v3 (Chen et al., ICCV 2021)",
+    "nnclr": "NNCLR (Dwibedi et al., ICCV 2021)",
     "byol": "BYOL (Grill et al., NeurIPS 2020)",
     "simsiam": "SimSiam (Chen & He, CVPR 2021)",
     "barlowtwins": "Barlow Twins (Zbontar et al., ICML 2021)",

@@ -16,6 +16,7 @@ Method = Literal[
     "simclr",
     "mocov2",
     "mocov3",
+    "nnclr",
     "byol",
     "simsiam",
     "barlowtwins",
@@ -35,8 +36,8 @@ class MethodConfig(SlimmingConfig):
     Attributes:
         momentum: share of the momentum encoder that a step keeps: constant for mocov2, rising from here to 1 over the
             training for mocov3 and byol. Long trainings want it nearer to 1: 0.999 (MoCo), 0.996 (BYOL).
-        queue_size: keys of earlier batches that mocov2 has as negatives.
-        predictor_dim: hidden units of the predictor of mocov3, byol and simsiam.
+        queue_size: embeddings of earlier batches: the negatives of mocov2, and where nnclr looks for neighbours.
+        predictor_dim: hidden units of the predictor of mocov3, nnclr, byol and simsiam.
         class_prior: τ⁺ of debiased and hard_negative: the probability that a negative is of the anchor's own class;
             of hasa, that it is false.
         concentration: β of hard_negative and hasa: how much harder negatives count more; 0 counts all alike.
@@ -60,10 +61,10 @@ class ContrastSettings:
         on_corrupt: refuse a dataset with a damaged shard, or skip the shard.
         resident_gib: synthetic images that take more memory than this are decoded as they are read, in GiB.
         workers: processes that decode such images.
-        method: simclr (Chen et al. 2020), mocov2 (Chen et al. 2020), mocov3 (Chen et al. 2021), byol (Grill et al.
-            2020), simsiam (Chen & He 2021), barlowtwins (Zbontar et al. 2021), vicreg (Bardes et al. 2022), debiased
-            (Chuang et al. 2020), hard_negative (Robinson et al. 2021), sacl_xd (Meng et al. 2023) or, with constructed
-            negatives, hasa (Zhang et al. 2024).
+        method: simclr (Chen et al. 2020), mocov2 (Chen et al. 2020), mocov3 (Chen et al. 2021), nnclr (Dwibedi et al.
+            2021), byol (Grill et al. 2020), simsiam (Chen & He 2021), barlowtwins (Zbontar et al. 2021), vicreg (Bardes
+            et al. 2022), debiased (Chuang et al. 2020), hard_negative (Robinson et al. 2021), sacl_xd (Meng et al.
+            2023) or, with constructed negatives, hasa (Zhang et al. 2024).
         method_settings: what the methods have beyond an encoder and a temperature.
         synthetic_share: share of the anchors that is synthetic, where there are both.
         page: write index.html, to look at what came of it.

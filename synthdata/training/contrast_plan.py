@@ -45,7 +45,7 @@ class ContrastPlan:
             raise MisuseError(f"train.batch_size is {batch}: on {world_size} processes it must be a multiple of that")
         if batch < FEWEST_ANCHORS:
             raise MisuseError(f"train.batch_size is {batch}: {config.method} needs at least {FEWEST_ANCHORS} anchors")
-        if config.method == "mocov2" and config.method_settings.queue_size < batch:
+        if config.method in ("mocov2", "nnclr") and config.method_settings.queue_size < batch:
             raise MisuseError(
                 f"method_settings.queue_size is {config.method_settings.queue_size}, less than one batch of {batch}: "
                 "make the queue longer or the batch smaller"

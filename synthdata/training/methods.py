@@ -156,20 +156,34 @@ class HaSa(HardNegative):
         return hasa_nt_xent(view_1, view_2, self.temperature, settings.class_prior, settings.concentration, related)
 
 
-class MoCoV2(ContrastiveMethod):
-    """Chen et al., "Improved Baselines with Momentum Contrastive Learning" (2020).
+class _Queued(ContrastiveMethod):
+    """Methods that remember embeddings of earlier batches.
 
     Lightly's memory bank is no part of its module's state, which a resumed run needs; hence a queue of our own.
     """
 
     def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
         super().__init__(encoder, settings, temperature)
-        self.momentum_encoder = _momentum_copy(encoder)
         dimension = _projection_dim(encoder)
         self.register_buffer("queue", F.normalize(torch.randn(settings.queue_size, dimension), dim=1))
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))
         self.queue: Tensor
         self.oldest: Tensor
+
+    def remember(self, embeddings: Tensor) -> None:
+        """Put the (N, D) embeddings of all processes into the places of the oldest."""
+        newest = all_gather_with_gradient(embeddings.detach())
+        places = (self.oldest + torch.arange(len(newest), device=newest.device)) % len(self.queue)
+        self.queue[places] = newest
+        self.oldest.add_(len(newest)).remainder_(len(self.queue))
+
+
+class MoCoV2(_Queued):
+    """Chen et al., "Improved Baselines with Momentum Contrastive Learning" (2020)."""
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__(encoder, settings, temperature)
+        self.momentum_encoder = _momentum_copy(encoder)
 
     def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
         with torch.no_grad():
@@ -179,10 +193,7 @@ class MoCoV2(ContrastiveMethod):
     def objective(self, *embeddings: Tensor) -> Tensor:
         queries, keys = embeddings
         loss = queue_info_nce(queries, keys, self.queue.clone(), self.temperature)
-        newest = all_gather_with_gradient(keys)
-        places = (self.oldest + torch.arange(len(newest), device=newest.device)) % len(self.queue)
-        self.queue[places] = newest
-        self.oldest.add_(len(newest)).remainder_(len(self.queue))
+        self.remember(keys)
         return loss
 
     def after_step(self, progress: float) -> None:
@@ -207,10 +218,38 @@ class MoCoV3(ContrastiveMethod):
     def objective(self, *embeddings: Tensor) -> Tensor:
         queries_1, queries_2, keys_1, keys_2 = embeddings
         losses = [batch_info_nce(q, k, self.temperature) for q, k in ((queries_1, keys_2), (queries_2, keys_1))]
-        return torch.stack(losses).sum()
+        return 2 * self.temperature * torch.stack(losses).sum()
 
     def after_step(self, progress: float) -> None:
         _follow(self.momentum_encoder, self.encoder, _rising(self.settings.momentum, progress))
+
+
+class NNCLR(_Queued):
+    """Dwibedi et al., "With a Little Help from My Friends" (ICCV 2021).
+
+    The positive of a view is what an earlier batch has nearest to the other view: another image, without a generator.
+    """
+
+    def __init__(self, encoder: Encoder, settings: MethodConfig, temperature: float) -> None:
+        super().__init__(encoder, settings, temperature)
+        self.predictor = _predictor(encoder, settings)
+
+    def embed(self, view_1: Tensor, view_2: Tensor) -> Embeddings:
+        projections = _project(self.encoder, torch.cat([view_1, view_2]))
+        predictions = F.normalize(self.predictor(projections), dim=1)
+        return *predictions.chunk(2), *F.normalize(projections.detach(), dim=1).chunk(2)
+
+    def objective(self, *embeddings: Tensor) -> Tensor:
+        predictions_1, predictions_2, projections_1, projections_2 = embeddings
+        losses = [
+            batch_info_nce(self._nearest(projections), predictions, self.temperature)
+            for projections, predictions in ((projections_1, predictions_2), (projections_2, predictions_1))
+        ]
+        self.remember(projections_1)
+        return torch.stack(losses).mean()
+
+    def _nearest(self, projections: Tensor) -> Tensor:
+        return self.queue[(projections @ self.queue.T).argmax(1)]
 
 
 class BYOL(ContrastiveMethod):
@@ -335,6 +374,7 @@ METHODS: dict[Method, type[ContrastiveMethod]] = {
     "simclr": SimCLR,
     "mocov2": MoCoV2,
     "mocov3": MoCoV3,
+    "nnclr": NNCLR,
     "byol": BYOL,
     "simsiam": SimSiam,
     "barlowtwins": BarlowTwins,

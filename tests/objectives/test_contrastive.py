@@ -7,7 +7,7 @@ from lightly.loss import NTXentLoss
 from processes import TwoProcesses
 from torch import Tensor
 
-from synthdata.objectives import nt_xent
+from synthdata.objectives import multi_positive_nt_xent, nt_xent
 from synthdata.rng import generator_at
 
 
@@ -71,3 +71,39 @@ def test_two_processes_with_half_the_batch_each_have_loss_and_gradient_of_the_wh
     (gradient,) = torch.autograd.grad(expected, weight)
     torch.testing.assert_close(sum(loss for loss, _ in results) / 2, expected.detach(), atol=1e-6, rtol=0)
     torch.testing.assert_close(sum(gradient for _, gradient in results) / 2, gradient, atol=1e-6, rtol=0)
+
+
+def unit(count: int) -> tuple[Tensor, Tensor]:
+    x, y = (F.normalize(z.detach().double(), dim=1) for z in embeddings(count))
+    return x, y
+
+
+def test_rows_that_are_groups_of_their_own_have_one_positive_each() -> None:
+    x, y = unit(7)
+    loss = multi_positive_nt_xent(x, y, torch.tensor([5, 3, 0, 2, 9, 1, 4]), 0.3)
+    assert loss.item() == pytest.approx(nt_xent(x, y, 0.3).item(), rel=1e-12)
+
+
+def test_several_positives_are_averaged_and_each_is_told_from_all_others() -> None:
+    x, y = unit(6)
+    groups, temperature = [0, 1, 0, 2, 2, 2], 0.3
+    rows = [*x.tolist(), *y.tolist()]
+    losses = []
+    for i, anchor in enumerate(rows):
+        weights = [math.exp(sum(a * b for a, b in zip(anchor, other, strict=True)) / temperature) for other in rows]
+        rest = sum(weights) - weights[i]
+        mates = [j for j in range(len(rows)) if j != i and groups[j % 6] == groups[i % 6]]
+        losses.append(sum(-math.log(weights[j] / rest) for j in mates) / len(mates))
+    loss = multi_positive_nt_xent(x, y, torch.tensor(groups), temperature)
+    assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-9)
+
+
+def grouped_half_batch_loss(rank: int, whole: tuple[Tensor, Tensor], groups: Tensor) -> Tensor:
+    x, y = (half.chunk(2)[rank] for half in whole)
+    return multi_positive_nt_xent(x, y, groups.chunk(2)[rank], 0.2)
+
+
+def test_positives_are_found_in_the_batch_of_another_process(two_processes: TwoProcesses) -> None:
+    whole, groups = unit(8), torch.tensor([0, 1, 2, 3, 0, 0, 3, 4])
+    halves = two_processes.run(grouped_half_batch_loss, whole, groups)
+    torch.testing.assert_close(sum(halves) / 2, multi_positive_nt_xent(*whole, groups, 0.2))

@@ -1,6 +1,7 @@
 """Every contrastive method: it learns, it is whole in its state, and processes share its batch."""
 
 import copy
+import math
 import sys
 from typing import get_args
 
@@ -14,7 +15,7 @@ from synthdata.errors import MisuseError
 from synthdata.models import Encoder, synchronise_batch_norm
 from synthdata.rng import generator_at
 from synthdata.training.contrast_config import Method, MethodConfig
-from synthdata.training.methods import BYOL, METHODS, ContrastiveMethod, MoCoV2, build_method
+from synthdata.training.methods import BYOL, METHODS, NNCLR, ContrastiveMethod, MoCoV2, build_method
 from synthdata.training.optimisation import encoder_optimizer, step_optimizer
 
 NAMES = get_args(Method)
@@ -92,7 +93,7 @@ def train_on_share(rank: int, name: Method, world_size: int = 2) -> dict[str, Te
     Adam makes whole steps of what rounding leaves of a gradient that is zero.
     """
     method = method_of(name).double()
-    if isinstance(method, MoCoV2):
+    if isinstance(method, MoCoV2 | NNCLR):
         method.queue = method.queue.float()  # of the embeddings' precision, which are brought to float32 for the loss
     synchronise_batch_norm(method, torch.device("cpu"))
     optimizer = encoder_optimizer(method, "sgd", 1e-2, 0.0)
@@ -145,3 +146,16 @@ def test_without_lightly_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     with pytest.raises(MisuseError, match=r"lightly is not installed: pip install 'synthdata\[contrast\]'"):
         method_of("vicreg")
     method_of("mocov3")
+
+
+def test_the_positive_of_a_view_is_the_nearest_of_earlier_batches() -> None:
+    method = method_of("nnclr")
+    assert isinstance(method, NNCLR)
+    earlier, predictions = F.normalize(torch.randn(2, 20, 8, generator=generator_at("earlier")), dim=2)
+    method.remember(earlier)
+    near = F.normalize(earlier[[3, 7, 11]] + 0.01, dim=1)
+    similarities = (earlier[[3, 7, 11]] @ predictions[:3].T / 0.2).tolist()
+    rows = [math.log(sum(map(math.exp, row))) - row[i] for i, row in enumerate(similarities)]
+    loss = method.objective(predictions[:3], predictions[:3], near, near)
+    assert loss.item() == pytest.approx(sum(rows) / 3, rel=1e-5)
+    assert torch.equal(method.queue[:3], near)
