@@ -87,9 +87,12 @@ class JointTrainConfig(TrainConfig):
     Attributes:
         objective: "nt_xent" (Chen et al., ICML 2020), or "sacl_xd" (Meng et al., NeurIPS 2023), which trains a slim
             encoder within the one that the generators meet.
+        views_per_pair: 2 takes a view of each image of a positive pair. 4 takes two of each, all positives of each
+            other, as Wu et al. do; the views are as many, so the pairs are half as many. With nt_xent only.
     """
 
     objective: Literal["nt_xent", "sacl_xd"] = "nt_xent"
+    views_per_pair: Literal[2, 4] = 2
 
 
 @dataclass

@@ -148,7 +148,7 @@ class JointTraining:
             with self.phase("views"):
                 view_1, view_2 = self._views(step, real, random)
             with self.phase("encoder forward"):
-                loss = self.method.loss(view_1, view_2) / plan.accumulation
+                loss = self.method.loss(view_1, view_2, groups=self._groups(step, len(view_1))) / plan.accumulation
             with self.phase("encoder backward"):
                 loss.backward()
             loss_sum += loss.detach()
@@ -239,9 +239,18 @@ class JointTraining:
                 views_2.append(self._view(self.synthetic_view, images_2, f"{kind} view 2", random))
         return torch.cat(views_1), torch.cat(views_2)
 
+    def _groups(self, step: int, anchors: int) -> Tensor | None:
+        """Equal numbers for anchors of this process that are of one pair; None where no pair has two."""
+        pairs = self.plan.pair_anchors // self.accelerator.num_processes
+        if self.config.train.views_per_pair == 2 or not pairs or step < self.plan.start:
+            return None
+        groups = torch.arange(anchors, device=self.accelerator.device) + self.accelerator.process_index * anchors
+        groups[-pairs:] = groups[-pairs::2].repeat_interleave(2)
+        return groups
+
     @torch.no_grad()
     def _synthetic_anchors(self, random: BatchRandom) -> dict[str, tuple[Tensor, Tensor]]:
-        """This process's synthetic anchors: the images of which the first and the second views are taken."""
+        """This process's synthetic anchors, pairs last: the images of which first and second views are taken."""
         anchors: dict[str, tuple[Tensor, Tensor]] = {}
         world = self.accelerator.num_processes
         hard, pairs = self.plan.hard_anchors // world, self.plan.pair_anchors // world
@@ -251,8 +260,11 @@ class JointTraining:
                 images = self.generator.sample(latents).float()
                 anchors["hard anchor"] = images, images
             if self.generator is not None and pairs:
-                latents = random.latents("pair latents", pairs, self.generator.latent_shape)
-                first, second = (self.generator.sample(latents, member).float() for member in ("a", "b"))
+                each = self.config.train.views_per_pair // 2
+                latents = random.latents("pair latents", pairs // each, self.generator.latent_shape)
+                first, second = (
+                    self.generator.sample(latents, member).float().repeat_interleave(each, 0) for member in ("a", "b")
+                )
                 anchors["pair anchor"] = first, second
         return anchors
 

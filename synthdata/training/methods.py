@@ -23,6 +23,7 @@ from synthdata.objectives import (
     hard_negative_nt_xent,
     hasa_nt_xent,
     log_distillation,
+    multi_positive_nt_xent,
     nt_xent,
     queue_info_nce,
 )
@@ -63,12 +64,15 @@ class ContrastiveMethod(nn.Module, ABC):
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
         """Entered around the networks, not around the losses, which want float32."""
 
-    def loss(self, view_1: Tensor, view_2: Tensor, related: RelatedViews | None = None) -> Tensor:
+    def loss(
+        self, view_1: Tensor, view_2: Tensor, related: RelatedViews | None = None, groups: Tensor | None = None
+    ) -> Tensor:
         """The loss of this process's views: row i of both are a positive pair.
 
         Args:
             view_1: (N, C, H, W) images in [−1, 1]; likewise ``view_2``.
             related: more negatives, which a method that ``takes_related`` reads.
+            groups: (N,) as in ``multi_positive_nt_xent``: more positives, which simclr reads.
 
         Returns:
             Scalar; the mean over processes is the loss of the whole batch.
@@ -102,7 +106,13 @@ class SimCLR(ContrastiveMethod):
 
     takes_related = True
 
-    def loss(self, view_1: Tensor, view_2: Tensor, related: RelatedViews | None = None) -> Tensor:
+    def loss(
+        self, view_1: Tensor, view_2: Tensor, related: RelatedViews | None = None, groups: Tensor | None = None
+    ) -> Tensor:
+        if groups is not None:
+            with self.autocast():
+                first, second = self.embed(view_1, view_2)
+            return multi_positive_nt_xent(first.float(), second.float(), groups, self.temperature)
         if related is None:
             return super().loss(view_1, view_2)
         with self.autocast():

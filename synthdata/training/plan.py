@@ -18,7 +18,7 @@ class Plan:
         batch: anchors of one micro-batch.
         accumulation: micro-batches of one step.
         hard_anchors: hard samples among the anchors, from ``start`` on.
-        pair_anchors: positive pairs among them, from ``start`` on.
+        pair_anchors: anchors among them that are of positive pairs, two views each, from ``start`` on.
         hard: whether the generators are paid for hardness.
         pairs: whether they are paid for pair similarity.
         generator_batch: images of one generator step.
@@ -50,8 +50,12 @@ class Plan:
         """
         train, synthetic, generator = config.train, config.synthetic, config.generator
         check_ranges(config)
-        anchors = 0 if config.arm == "real" else _multiple(train.batch_size * synthetic.share, world_size)
-        pair_anchors = {"pairs": anchors, "both": _multiple(anchors / 2, world_size)}.get(config.arm, 0)
+        if train.views_per_pair == 4 and train.objective != "nt_xent":
+            raise MisuseError(f"train.views_per_pair is 4, which {train.objective} cannot use: choose 2, or nt_xent")
+        pairs = config.arm in ("pairs", "both")
+        unit = world_size * train.views_per_pair // 2 if pairs else world_size
+        anchors = 0 if config.arm == "real" else _multiple(train.batch_size * synthetic.share, unit)
+        pair_anchors = {"pairs": anchors, "both": _multiple(anchors / 2, unit)}.get(config.arm, 0)
         for name, batch in (("train.batch_size", train.batch_size), ("generator.batch_size", generator.batch_size)):
             if batch % (2 * world_size):
                 raise MisuseError(
@@ -69,7 +73,7 @@ class Plan:
             hard_anchors=anchors - pair_anchors,
             pair_anchors=pair_anchors,
             hard=config.arm in ("hard", "both"),
-            pairs=config.arm in ("pairs", "both"),
+            pairs=pairs,
             generator_batch=generator.batch_size,
             generator_every=synthetic.generator_every,
             peak_hardness_weight=synthetic.hardness_weight,

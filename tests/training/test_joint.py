@@ -76,6 +76,34 @@ def test_accumulated_gradients_are_the_mean_over_the_micro_batches(start_trainin
         torch.testing.assert_close(moved, initial - 0.5 * gradient, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("arm", ["pairs", "both"])
+def test_four_views_of_a_pair_are_positives_of_each_other(arm: str, start_training: StartTraining) -> None:
+    training = start_training(arm=arm, train__views_per_pair=4, synthetic__share=0.5)
+    before, inputs = copy.deepcopy(training.encoder), record_inputs(training.encoder)
+    loss = training.encoder_step(0)["contrastive"]
+    views = inputs[0]
+    pairs = training.plan.pair_anchors
+    assert len(views) == 2 * 16
+    assert pairs == {"pairs": 8, "both": 4}[arm]
+    mates = [{i, i + 16} for i in range(16 - pairs)]
+    mates += [{i, i + 1, i + 16, i + 17} for i in range(16 - pairs, 16, 2)]
+    logits = before(views) @ before(views).T / training.config.train.temperature
+    logits = logits.fill_diagonal_(-torch.inf)
+    losses = [
+        sum(logits[i].logsumexp(0) - logits[i, j] for j in group - {i}) / (len(group) - 1)
+        for group in mates
+        for i in group
+    ]
+    torch.testing.assert_close(loss, (sum(losses) / len(losses)).detach())
+    # of one pair are one image and its partner, which the untuned generators make alike
+    draw = training.synthetic_view
+    latents = training._random(0).latents("pair latents", pairs // 2, training.generator.latent_shape)
+    images = training.generator.sample(latents).detach().float().repeat_interleave(2, 0)
+    for number, half in ((1, views[16 - pairs : 16]), (2, views[32 - pairs :])):
+        drawn = training._random(0).rows(f"pair anchor view {number}", pairs, draw.draw)
+        torch.testing.assert_close(half, draw.apply(images, drawn))
+
+
 TUNING = {
     "synthetic__start": 0.9,
     "synthetic__hardness_warmup": 0.0,

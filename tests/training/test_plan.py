@@ -75,3 +75,15 @@ def test_a_number_out_of_range_is_named(setting: str, value: float) -> None:
 def test_a_batch_that_does_not_divide_over_the_processes_is_named() -> None:
     with pytest.raises(MisuseError, match=r"train\.batch_size is 18: on 2 processes it must be a multiple of 4"):
         Plan.of(tiny_config(RUN, train__batch_size=18), world_size=2)
+
+
+@pytest.mark.parametrize(("arm", "pair_anchors"), [("pairs", 16), ("both", 8)])
+def test_pairs_of_four_views_share_out_evenly_over_processes(arm: str, pair_anchors: int) -> None:
+    settings = {"train__batch_size": 64, "synthetic__share": 0.25, "train__views_per_pair": 4}
+    plan = Plan.of(tiny_config(RUN, arm=arm, **settings), world_size=4)
+    assert (plan.pair_anchors, plan.synthetic, plan.pair_anchors % 8) == (pair_anchors, 16, 0)
+
+
+def test_four_views_go_with_nt_xent_alone() -> None:
+    with pytest.raises(MisuseError, match="views_per_pair is 4, which sacl_xd cannot use"):
+        Plan.of(tiny_config(RUN, train__views_per_pair=4, train__objective="sacl_xd"), 1)
