@@ -10,12 +10,13 @@
     python recipes/benchmark.py tuning --run runs/digits --before runs/digits-inflate/generator --grid before-after.png
     python recipes/benchmark.py label-reach --encoder.width 8 --steps 0 50 200 --withheld 0 3 8
     python recipes/benchmark.py explore-exploit --data.source digits --noise 0 0.2 0.4
+    accelerate launch recipes/benchmark.py headroom --data.source digits --limits 150 1197
     python recipes/benchmark.py data_free --data.source digits --classifier runs/classifier
 
-headline saves and stops in time, slimming on Ctrl-C, and the same command goes on; label-reach and explore-exploit keep
-what is finished. headline and profile take the settings of recipes/joint.py as well, from recipes/configs/cifar10.yaml
-if no other --config is given; --preset smoke makes them small enough for two CPU cores. A machine that does nothing
-else gives steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
+headline saves and stops in time, slimming and headroom on Ctrl-C, and the same command goes on; label-reach and
+explore-exploit keep what is finished. headline and profile take the settings of recipes/joint.py as well, from
+recipes/configs/cifar10.yaml if no other --config is given; --preset smoke makes them small enough for two CPU cores.
+A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
 """
 
 import sys
@@ -30,6 +31,7 @@ with interruptible_imports():
     from synthdata.benchmarks.emission_rates import EmissionRatesConfig, emission_table
     from synthdata.benchmarks.explore_exploit import ExploreExploitConfig, explore_exploit_table
     from synthdata.benchmarks.headline import HeadlineConfig, run_headline
+    from synthdata.benchmarks.headroom import HeadroomConfig, run_headroom
     from synthdata.benchmarks.label_reach import LabelReachConfig, label_reach_table
     from synthdata.benchmarks.profiling import ProfileConfig, profile_table
     from synthdata.benchmarks.reading_rates import ReadingRatesConfig, reading_table
@@ -57,6 +59,12 @@ def headline(config: HeadlineConfig) -> int:
         if config.page:
             print(write_page(config.folder))
     return outcome.exit_code
+
+
+def headroom(config: HeadroomConfig) -> None:
+    print(run_headroom(config))
+    if config.page:
+        print(write_page(Path(config.output)))
 
 
 def joint_settings(arguments: Sequence[str]) -> list[str]:
@@ -97,6 +105,13 @@ VERBS: list[Verb] = [
         "fine-tuning in two phases, with labels partly wrong",
         ExploreExploitConfig,
         printed(explore_exploit_table),
+    ),
+    Verb(
+        "headroom",
+        "what perfect positives, or more real images, would give",
+        HeadroomConfig,
+        headroom,
+        contrast_settings,
     ),
     Verb("data_free", "students of a classifier's replay", DataFreeBenchmarkConfig, printed(data_free_table)),
 ]

@@ -110,9 +110,8 @@ class ContrastTraining:
         """One step of the optimiser; returns the loss, detached."""
         plan, loss_sum = self.plan, torch.zeros((), device=self.accelerator.device)
         for micro in range(plan.accumulation):
-            random = self._random(iteration * plan.accumulation + micro)
-            view_1, view_2 = self._views(random)
-            loss = self.method.loss(view_1, view_2, self._related(random)) / plan.accumulation
+            random = self.random_at(iteration * plan.accumulation + micro)
+            loss = self.loss(random) / plan.accumulation
             loss.backward()
             loss_sum += loss.detach()
         train = self.config.train
@@ -120,6 +119,11 @@ class ContrastTraining:
         step_optimizer(self.optimizer, train.learning_rate * factor)
         self.method.after_step((iteration + 1) / plan.steps)
         return {"contrastive": loss_sum} | self.method.measured()
+
+    def loss(self, random: BatchRandom) -> Tensor:
+        """The method's loss of the next batch."""
+        view_1, view_2 = self._views(random)
+        return self.method.loss(view_1, view_2, self._related(random))
 
     def state_dict(self) -> dict[str, Any]:
         """The method, its encoder included, and the optimiser."""
@@ -130,7 +134,8 @@ class ContrastTraining:
         self.optimizer.load_state_dict(state["optimizer"])
         restore_layouts(self.optimizer)
 
-    def _random(self, step: int, device: torch.device | str | None = None) -> BatchRandom:
+    def random_at(self, step: int, device: torch.device | str | None = None) -> BatchRandom:
+        """The random numbers of a micro-batch."""
         accelerator = self.accelerator
         device = accelerator.device if device is None else device
         return BatchRandom(self.config.seed, step, accelerator.process_index, accelerator.num_processes, device)
@@ -141,7 +146,7 @@ class ContrastTraining:
         most = self.negatives.places.shape[1]
         count = min(self.config.method_settings.related, most)
         for step, batch in enumerate(anchors, start):
-            random = self._random(step, "cpu")
+            random = self.random_at(step, "cpu")
             keys = random.rows("negatives", len(batch), lambda rows, g: torch.rand(rows, most, generator=g))
             yield self.negatives.draw(batch, keys, count)
 

@@ -113,8 +113,9 @@ def _compare(folder: Path) -> Compared:
     report = read_run_file(folder / "report.json", dict[str, Any])
     if "runs" not in report:
         raise MisuseError(f"{folder}/report.json is not of a comparison: name the --output of recipes/compare.py")
+    datasets = ", ".join(without_folders(each) for each in report["shards"])
     facts = [
-        ("datasets", ", ".join(without_folders(each) for each in report["shards"])),
+        *([("datasets", datasets)] if datasets else []),
         ("method", report["method"]),
         ("in every training", f"{report['steps']:,} steps of {report['anchors_per_step']:,} anchors"),
         ("scored on", f"the {report['split']} split"),
@@ -122,7 +123,8 @@ def _compare(folder: Path) -> Compared:
     ]
     source = describe_source(report["source"])["description"]
     trainings = [Training(each["way"], each["real_images"], each["seed"], each["scores"]) for each in report["runs"]]
-    return Compared("Datasets compared", source, facts, trainings, 0, report.get("data_efficiency", {}))
+    title = "Datasets compared" if datasets else "Ways of training compared"
+    return Compared(title, source, facts, trainings, 0, report.get("data_efficiency", {}))
 
 
 def _headline(folder: Path) -> Compared:
