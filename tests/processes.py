@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -41,10 +42,10 @@ class Running(Protocol):
 class ForkedRecipe:
     """A recipe in a process that begins with the imports of all recipes done, which take seconds."""
 
-    def __init__(self, name: str, flags: list[str]) -> None:
+    def __init__(self, name: str, flags: list[str], **variables: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._texts = [Path(self._folder.name) / stream for stream in ("output", "error")]
-        self._process = _FORKING.Process(target=_run_recipe, args=(name, flags, *self._texts))
+        self._process = _FORKING.Process(target=_run_recipe, args=(name, flags, variables, *self._texts))
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -67,11 +68,22 @@ class ForkedRecipe:
         return output, error
 
 
-def _run_recipe(name: str, flags: list[str], output: Path, error: Path) -> None:
+def run_on_two_processes(name: str, flags: list[str]) -> tuple[int, str, str]:
+    """A recipe as torchrun starts it, to its end: the larger exit code, and what both said, the first process first."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [ForkedRecipe(name, flags, RANK=rank, LOCAL_RANK=rank, **shared) for rank in ("0", "1")]
+    codes, outputs, errors = zip(*(wait_for(rank) for rank in ranks), strict=True)
+    return max(codes, key=abs), "".join(outputs), "".join(errors)
+
+
+def _run_recipe(name: str, flags: list[str], variables: dict[str, str], output: Path, error: Path) -> None:
     os.setsid()
     for text, stream in ((output, 1), (error, 2)):
         os.dup2(os.open(text, os.O_CREAT | os.O_WRONLY), stream)
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(ENVIRONMENT | variables)
     multiprocessing.set_start_method(None, force=True)  # not that of these tests
     recipe = str(REPOSITORY / "recipes" / f"{name}.py")
     sys.argv = [recipe, *flags]

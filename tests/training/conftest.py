@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from processes import ForkedRecipe, Running, start_recipe, wait_for
+from processes import ForkedRecipe, Running, run_on_two_processes, wait_for
 from tiny import tiny_flags
 
 PRETRAIN_STEPS = 30
@@ -58,11 +58,12 @@ def long_runs(tmp_path_factory: pytest.TempPathFactory) -> LongRuns:
 def two_processes_end(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Part]:
     """The directory of a run on two processes, and how it ended."""
     folder = tmp_path_factory.mktemp("two") / "run"
-    return folder, _end(start_recipe("joint", tiny_flags(folder, **SHARED), processes=2))
+    exit_code, output, error = run_on_two_processes("joint", tiny_flags(folder, **SHARED))
+    return folder, Part(exit_code, error, output)
 
 
 @pytest.fixture(scope="session")
-def run_on_two_processes(two_processes_end: tuple[Path, Part]) -> Path:
+def shared_run(two_processes_end: tuple[Path, Part]) -> Path:
     folder, ended = two_processes_end
     assert ended.exit_code == 0, ended.error
     return folder
@@ -81,7 +82,7 @@ SHARED = {
 
 @pytest.fixture(scope="session")
 def shared_settings() -> dict[str, object]:
-    """The settings of `run_on_two_processes`."""
+    """The settings of `shared_run`."""
     return dict(SHARED)
 
 

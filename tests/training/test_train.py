@@ -224,10 +224,10 @@ def run_on_one_process(shared_settings: dict[str, Any], tmp_path_factory: pytest
 
 
 def test_two_processes_with_half_the_batch_each_have_the_loss_curve_of_one(
-    run_on_one_process: Path, run_on_two_processes: Path
+    run_on_one_process: Path, shared_run: Path
 ) -> None:
-    assert json.loads((run_on_two_processes / "report.json").read_text())["processes"] == 2
-    one, two = metrics(run_on_one_process), metrics(run_on_two_processes)
+    assert json.loads((shared_run / "report.json").read_text())["processes"] == 2
+    one, two = metrics(run_on_one_process), metrics(shared_run)
     assert len(one) == len(two) == 16
     for expected, found in zip(one, two, strict=True):
         assert found.keys() == expected.keys()
@@ -243,9 +243,9 @@ def test_two_processes_leave_one_dataset_beside_the_run_and_one_summary(two_proc
     assert "the last process to finish" not in ended.output
 
 
-def test_two_processes_end_with_the_weights_of_one(run_on_one_process: Path, run_on_two_processes: Path) -> None:
+def test_two_processes_end_with_the_weights_of_one(run_on_one_process: Path, shared_run: Path) -> None:
     expected = load_file(run_on_one_process / "encoder" / "model.safetensors")
-    for name, value in load_file(run_on_two_processes / "encoder" / "model.safetensors").items():
+    for name, value in load_file(shared_run / "encoder" / "model.safetensors").items():
         torch.testing.assert_close(value, expected[name], atol=TOLERANCE, rtol=TOLERANCE)
 
 
