@@ -74,14 +74,16 @@ def embed_triples(
     (h, n_heads), (r, n_relations), (t, n_tails) = (_numbered(names) for names in (heads, relations, tails))
     ones = np.ones(len(h), np.float64)
 
-    def side(row: NDArray[np.int64], size: int, column: NDArray[np.int64], width: int) -> NDArray[np.float64]:
-        unfolded = coo_matrix((ones, (row, column)), (size, width)).tocsr()
+    def side(row: NDArray[np.int64], size: int, column: NDArray[np.int64]) -> NDArray[np.float64]:
+        # Columns without an entry change nothing, and of a large graph there are billions of them.
+        told, place = np.unique(column, return_inverse=True)
+        unfolded = coo_matrix((ones, (row, place)), (size, len(told))).tocsr()
         unfolded.data[:] = 1.0
-        return randomized_svd(unfolded, min(rank, size, width), random_state=seed)[0]
+        return randomized_svd(unfolded, min(rank, *unfolded.shape), random_state=seed)[0]
 
-    of_heads = side(h, n_heads, r * n_tails + t, n_relations * n_tails)
-    of_relations = side(r, n_relations, h * n_tails + t, n_heads * n_tails)
-    of_tails = side(t, n_tails, r * n_heads + h, n_relations * n_heads)
+    of_heads = side(h, n_heads, r * n_tails + t)
+    of_relations = side(r, n_relations, h * n_tails + t)
+    of_tails = side(t, n_tails, r * n_heads + h)
     triples = np.unique(np.stack([h, r, t], 1), axis=0)
     core = np.einsum(
         "na,nb,nc->abc", *(u[triples[:, i]] for i, u in enumerate((of_heads, of_relations, of_tails))), optimize=True
