@@ -139,6 +139,10 @@ class Partition:
 
     def _trajectories(self, rows: Table) -> list[NDArray[np.int64]]:
         """The rows of each trajectory in order of time, in the order in which trajectories first appear."""
+        if max(self.lag) >= self.length:
+            raise MisuseError(
+                f"lag is {max(self.lag)}: a window of --length {self.length} holds no two frames so far apart"
+            )
         times = rows.numbers(self.t)
         members: dict[str, list[int]] = {}
         for row, name in enumerate(rows.keys(self.trajectory)):

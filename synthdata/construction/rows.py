@@ -42,6 +42,7 @@ def open_rows(config: Config) -> tuple[Table, Table | None, dict[str, Any]]:
 
 def _embedded(rows: Table, config: Config) -> Table:
     if config.encoder is None:
+        _check_embedding(rows, config)
         return rows
     if config.encoder == TFIDF:
         if not isinstance(config, SelectPairsConfig | HardNegativesConfig):
@@ -53,6 +54,26 @@ def _embedded(rows: Table, config: Config) -> Table:
     heads, relations, tails = (rows.keys(name) for name in (config.head, config.relation, config.tail))
     queries, vectors = embed_triples(heads, relations, tails)
     return with_columns(rows, **{config.query: queries, config.embedding: vectors})
+
+
+def _check_embedding(rows: Table, config: Config) -> None:
+    """Refuse rows without the vectors that a strategy compares, and say what would embed them."""
+    if not isinstance(config, SelectPairsConfig | HardNegativesConfig) or config.embedding in rows:
+        return
+    column = config.response if isinstance(config, SelectPairsConfig) else config.text
+    if rows.images is not None:
+        with_what = "the folder of an encoder of images"
+    elif isinstance(config, HardNegativesConfig) and config.columns.are_in(rows):
+        with_what = TRIPLES
+    elif column in rows:
+        with_what = TFIDF
+    else:
+        rows.values(config.embedding)  # which says what there is
+        return
+    raise MisuseError(
+        f"{rows.source} has no column {config.embedding}: give --encoder {with_what}, or name a column of vectors with "
+        "--embedding"
+    )
 
 
 def _weights_identity(encoder: Encoder) -> dict[str, Any]:

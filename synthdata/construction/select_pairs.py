@@ -62,7 +62,7 @@ class SelectPairs:
         return len(self._prompts(rows))
 
     def propose(self, rows: Table, seed: int, start: int = 0) -> Iterator[list[Relation]]:
-        rewards = rows.numbers(self.reward) if self.reward in rows else None
+        rewards = rows.numbers(self.reward) if self.reward in rows or self.reward != "reward" else None
         chosen = self._chosen(rows, seed)
         order = self._best_first(np.array([adjusted for *_, adjusted in chosen]), seed)
         kept = set(order[: max(1, round(self.share * len(chosen)))].tolist())

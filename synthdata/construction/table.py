@@ -137,5 +137,5 @@ def _odd_row(values: Sequence[Any], dimensions: int) -> int:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)
     return text if len(text) <= 40 else f"{text[:37]}..."

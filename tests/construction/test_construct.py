@@ -162,12 +162,15 @@ def test_texts_and_triples_are_embedded_without_a_model(sources: Path, tmp_path:
         "".join(json.dumps({name: row[name] for name in ("prompt", "response")}) + "\n" for row in rows)
     )
     config = SelectPairsConfig(source=str(tmp_path / "plain.jsonl"), output=str(tmp_path / "out"))
-    with pytest.raises(MisuseError, match="has no column embedding"):
+    with pytest.raises(MisuseError, match="has no column embedding: give --encoder tfidf"):
         construct(config)
     construct(replace(config, encoder="tfidf"))
     (first, *_) = load_dataset("parquet", data_files=str(tmp_path / "out/data/relations/*.parquet"), split="train")
     assert first["prompt"] == "question 0"
     assert {"response_a", "response_b"} <= first.keys()
+    for source, encoder in (("digits", "the folder of an encoder"), (str(sources / "triples.parquet"), "triples")):
+        with pytest.raises(MisuseError, match=f"give --encoder {encoder}"):
+            construct(HardNegativesConfig(source=source, output=str(tmp_path / "none")))
 
 
 def test_the_card_tells_settings_audit_and_the_loading_call(negatives: Path, tmp_path: Path):

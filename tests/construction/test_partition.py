@@ -131,6 +131,7 @@ def test_negatives_depend_on_the_seed_and_the_trajectory_alone():
         ({"t": ["a"] * 9}, {}, "row 0, holds 'a', not a number"),
         ({"time": range(9)}, {}, "no column t, only time, trajectory"),
         ({"t": range(9)}, {"length": 4, "overlap": 4}, "overlap is 4: it must be less than length, 4"),
+        ({"t": range(9)}, {"length": 4, "lag": [1, 4]}, "lag is 4: a window of --length 4 holds no two frames so far"),
         ({"t": range(9)}, {"length": 4, "negatives": 1}, "has 0 frames beyond its guards, not --negatives 1"),
         (
             {"t": range(9), "state": [[0.0]] * 8 + [[np.inf]]},
