@@ -17,8 +17,8 @@ class PageConfig:
 
     Attributes:
         folder: a run, a dataset, or the output of a comparison or of the headline table.
-        show_real: of a dataset: show beside each row the real image nearest to it, which is then part of the page.
-            Mind whether the real images may be published.
+        show_real: of a dataset: show beside each row the real image nearest to it, or with each relation the images
+            that it is between, which are then part of the page. Mind whether the real images may be published.
         run: of a dataset: the directory of its run, for where the real images are if its manifest is not enough.
     """
 

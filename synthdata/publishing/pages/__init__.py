@@ -37,7 +37,8 @@ def write_dataset_page(folder: Path, show_real: bool = False, run: Path | None =
     """Write the page of a dataset.
 
     Args:
-        show_real: whether each row has its nearest training image beside it, which then is published with the page.
+        show_real: whether each row has its nearest training image beside it, or of relations the images that they are
+            between; these then are published with the page.
         run: directory of the dataset's run, for settings of the training images that the manifest does not tell.
 
     Raises:
@@ -45,10 +46,12 @@ def write_dataset_page(folder: Path, show_real: bool = False, run: Path | None =
         FailureError: a shard cannot be read, or the page cannot be written.
     """
     from synthdata.emission import read_manifest
-    from synthdata.publishing.pages import dataset
-    from synthdata.publishing.pages.real import RealImages
+    from synthdata.publishing.pages import dataset, relations
+    from synthdata.publishing.pages.real import RealImages, SourceImages
 
     manifest = read_manifest(folder)
+    if "construction" in manifest:
+        return relations.write_relations_page(folder, manifest, SourceImages(manifest) if show_real else None)
     return dataset.write_dataset_page(folder, manifest, RealImages(manifest, run) if show_real else None)
 
 

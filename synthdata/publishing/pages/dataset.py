@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from synthdata.publishing.pages.real import RealImages
 from synthdata.publishing.pages.samples import Sample, sample_rows
 from synthdata.publishing.sources import describe_source, without_folders
 
-_BUDGET = 4_500_000
+BUDGET = 4_500_000
 """Characters that all images of a page may take."""
 
 _KINDS = {
@@ -25,6 +26,7 @@ _KINDS = {
         "Replay",
         "Images made from a classifier alone, with its labels. They teach; they do not look like the data.",
     ),
+    "relations": ("Relations", "What some rows of the source are to another."),
 }
 _COLUMNS = {
     "hardness": ("Hardness", "hardness, nats"),
@@ -81,32 +83,51 @@ def write_dataset_page(folder: Path, manifest: dict[str, Any], real: RealImages 
     Raises:
         FailureError: a shard cannot be read, or the page cannot be written.
     """
-    budget = _BUDGET // max(len(manifest["kinds"]), 1)
-    kinds = [_kind(folder, name, manifest, budget, real) for name in manifest["kinds"]]
-    source = source_of(manifest)
+    budget = BUDGET // max(len(manifest["kinds"]), 1)
+    sampled = partial(sample_rows, nearest=_nearest(real))
+    kinds = [kind_of(folder, name, manifest, budget, sampled) for name in manifest["kinds"]]
+    source, settings = source_of(manifest), manifest["settings"]
     return write_document(
         folder,
         "dataset.html",
-        name=folder.resolve().name,
+        **whole(folder, manifest),
         kinds=kinds,
-        settings=manifest["settings"],
         source=source,
         origin=describe_source(source["data"]) if source else None,
-        training=manifest.get("training", {}),
-        made_with=manifest["made_with"],
-        files=[name for name in ("README.md", "croissant.json", "manifest.json") if (folder / name).is_file()],
-        load=_load_calls(folder.resolve().name, list(manifest["kinds"])),
         steps=_provenance(folder, manifest),
+        stored_as=f"{settings['format']}, {settings['image_format']}" if "format" in settings else None,
         shows_real=real is not None,
     )
 
 
-def _kind(folder: Path, name: str, manifest: dict[str, Any], budget: int, real: RealImages | None) -> Kind:
+def whole(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the page of any dataset tells of it, beside its rows and where they come from."""
+    return {
+        "name": folder.resolve().name,
+        "settings": manifest["settings"],
+        "made_with": manifest["made_with"],
+        "files": [name for name in ("README.md", "croissant.json", "manifest.json") if (folder / name).is_file()],
+        "load": _load_calls(folder.resolve().name, list(manifest["kinds"])),
+    }
+
+
+def kind_of(
+    folder: Path, name: str, manifest: dict[str, Any], budget: int, sampled: Callable[..., Sample] = sample_rows
+) -> Kind:
+    """What a page shows of the rows of one kind.
+
+    Args:
+        budget: the most characters that the images may take.
+        sampled: ``sample_rows``, told what to show beside a row.
+
+    Raises:
+        FailureError: a shard cannot be read.
+    """
     summary, criteria = manifest["kinds"][name], manifest["criteria"].get(name, {})
     shards = [shard for shard in manifest["shards"] if shard["kind"] == name]
     title, meaning = _KINDS.get(name, (name.replace("_", " ").capitalize(), ""))
     score = KINDS[name].score if name in KINDS else ""
-    sample = sample_rows(folder, shards, budget, _nearest(real))
+    sample = sampled(folder, shards, budget)
     if score:
         sample.rows.sort(key=lambda row: row.columns.get(score) or 0.0, reverse=name == "hard")
     return Kind(

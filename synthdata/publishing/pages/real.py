@@ -1,10 +1,12 @@
-"""The real images that a dataset was made from, to be shown beside its rows."""
+"""The real images that a dataset was made from, or that its relations are between, to be shown with its rows."""
 
 import hashlib
 import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from synthdata.errors import MisuseError
@@ -48,7 +50,41 @@ class RealImages:
         """The image in a row of the source; None if training did not see it."""
         if row not in self._places:
             return None
-        pixels = self._images[self._places[row]].permute(1, 2, 0).numpy()
-        buffer = io.BytesIO()
-        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-        return picture(buffer.getvalue(), f"real image {row}")
+        return picture(_png(self._images[self._places[row]].permute(1, 2, 0).numpy()), f"real image {row}")
+
+
+class SourceImages:
+    """The images that relations are between, by their row in the source.
+
+    Args:
+        manifest: of the constructed dataset.
+
+    Raises:
+        MisuseError: the source is not at hand, has no images, or is another one by now.
+    """
+
+    def __init__(self, manifest: dict[str, Any]) -> None:
+        from synthdata.data import DataConfig, load_images  # slow to import
+        from synthdata.data.identity import image_identity
+
+        name, identity = manifest["construction"]["source"]["data"], manifest["run"]["source"]
+        kept = "construct it with --embed_rows true to show its images, or leave out --show_real"
+        if name.partition(":")[0] not in ("digits", "torchvision", "hf"):
+            raise MisuseError(f"the manifest does not tell where {name} lies: {kept}")
+        self._images = load_images(DataConfig(name)).train.source
+        if image_identity(self._images)["sha256"] != identity.get("images_sha256", identity["sha256"]):
+            raise MisuseError(f"{name} holds other images than the relations are between: {kept}")
+
+    def encoded(self, row: int) -> bytes:
+        """The image in a row of the source, as its file has it, or as a PNG."""
+        from synthdata.data.identity import stored  # slow to import
+
+        content = self._images.rows.read(row)
+        return _png(content) if isinstance(content, np.ndarray) else stored(content)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """(H, W, C) or (H, W) pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    return buffer.getvalue()

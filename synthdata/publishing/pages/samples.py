@@ -74,6 +74,7 @@ def sample_rows(
     shards: list[dict[str, Any]],
     budget: int,
     nearest: Callable[[Mapping[str, Any]], Picture | None] = lambda columns: None,
+    pictured: Callable[[Mapping[str, Any], dict[str, bytes]], dict[str, Picture]] | None = None,
 ) -> Sample:
     """Every k-th row of ``shards``, with k as small as ``MOST_ROWS`` and ``budget`` allow.
 
@@ -82,6 +83,7 @@ def sample_rows(
         shards: of one kind, as the manifest lists them.
         budget: the most characters that the images may take.
         nearest: the real image to show beside a row, from the row's columns.
+        pictured: a row's images as they are shown, from its columns and what its shard holds; as they are if not given.
 
     Raises:
         FailureError: a shard is missing, or cannot be read.
@@ -90,7 +92,10 @@ def sample_rows(
     encoded = list(_every_row(folder, shards, every))
 
     def shown(row: EncodedRow) -> SampleRow:
-        images = {member: picture(content, f"an image of {folder}") for member, content in row.images.items()}
+        if pictured is not None:
+            images = pictured(row.columns, row.images)
+        else:
+            images = {member: picture(content, f"an image of {folder}") for member, content in row.images.items()}
         return SampleRow(images, _plain(row.columns), nearest(row.columns))
 
     tried = [shown(row).characters for row in encoded[:: max(1, len(encoded) // _TRIED)]]
