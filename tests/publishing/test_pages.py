@@ -98,6 +98,14 @@ def test_a_page_says_how_the_rows_were_chosen_and_where_they_come_from(emitted: 
         assert words in text
 
 
+def test_a_page_of_replay_says_that_no_image_was_seen_and_that_there_are_labels(tmp_path: Path) -> None:
+    text = text_of(write_page(write_dataset(tmp_path / "made", "replay", rows=5)))
+    assert "5 labelled images that a generator made after a classifier alone" in text
+    assert "All rows, least sure first." in text
+    for false in ("No labels", "generated after", "Real images are not shown"):
+        assert false not in text
+
+
 def test_the_same_dataset_gives_the_same_page(emitted: Path) -> None:
     assert write_page(emitted).read_bytes() == write_page(emitted).read_bytes()
 
