@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import PolynomialFeatures
 
 from synthdata.construction.partition import Partition
 from synthdata.construction.relation import Relation, problem
@@ -31,6 +32,34 @@ def slow_manifold(trajectories: int = TRAJECTORIES, frames: int = FRAMES, shuffl
     times, names = np.tile(np.arange(frames), trajectories), np.repeat(np.arange(trajectories), frames)
     order = random.permutation(len(lifted)) if shuffled else np.arange(len(lifted))
     return Table.of(trajectory=names[order], t=times[order], state=lifted[order])
+
+
+def rendered_pendulums(held_out: set[int], count: int = 30, frames: int = 120) -> Table:
+    """Pendulums with friction, θ'' = −sin θ − 0.2 θ', rendered at 16 pixels, a frame every 0.1 time units.
+
+    The state of a row is polynomials of degree 3 of the first three principal components of two frames, half a time
+    unit apart: one frame does not tell a speed. The components are those of the trajectories that are not held out.
+    """
+    random, step, apart = np.random.default_rng(0), 0.1 / 20, 5
+    angle, speed = random.uniform(-1, 1, (2, count))
+    angles = []
+    for _ in range(frames + apart):
+        angles.append(angle)
+        for _ in range(20):
+            speed = speed - step * (np.sin(angle) + 0.2 * speed)
+            angle = angle + step * speed
+    swing = np.stack(angles, 1)[..., None, None]
+    y, x = np.mgrid[:16, :16]
+    rod = [(x - 7.5 - r * np.sin(swing)) ** 2 + (y - 1 - r * np.cos(swing)) ** 2 for r in np.linspace(1.6, 11, 12)]
+    images = np.round(255 * np.exp(-np.min(rod, 0) / 2)).astype(np.uint8).reshape(count, -1, 256) / 255
+    seen = images[[number for number in range(count) if number not in held_out]].reshape(-1, 256)
+    parts = np.linalg.svd(seen - seen.mean(0), full_matrices=False)[2][:3]
+    places = (images - seen.mean(0)) @ parts.T / (seen @ parts.T).std(0)
+    both = np.concatenate([places[:, :frames], places[:, apart:]], 2).reshape(count * frames, -1)
+    states = PolynomialFeatures(3).fit_transform(both)
+    return Table.of(
+        trajectory=np.repeat(np.arange(count), frames), t=np.tile(np.arange(frames) * 0.1, count), state=states
+    )
 
 
 def proposed(strategy: Partition, rows: Table, seed: int = 0, start: int = 0) -> list[Relation]:
@@ -69,6 +98,31 @@ def test_planted_eigenvalues_are_recovered_and_shuffled_pairs_lose_them(lag: int
     assert rates == pytest.approx([-1, -0.1, -0.05], rel=1e-4)
     mixed = np.column_stack([pairs[:, 0], np.random.default_rng(0).permutation(pairs[:, 1])])
     assert np.abs(np.linalg.eigvals(operator(rows, mixed))).min() < 0.5
+
+
+def test_planted_rates_of_a_pendulum_come_back_from_its_rendered_frames():
+    strategy = Partition(length=40, overlap=10, lag=[10], holdout=0.2)
+    held_out = strategy.held_out(30, seed=0)
+    rows = rendered_pendulums(held_out)
+    pairs, states = transitions(proposed(strategy, rows)), np.asarray(rows.values("state"))
+    assert set(rows.values("trajectory")[pairs[:, 0]]) == set(range(30)) - held_out
+    of_swing = -0.1 + 0.99499j  # the root of r² + 0.2 r + 1
+
+    def nearest_rate(second: np.ndarray) -> float:
+        found = np.linalg.lstsq(states[pairs[:, 0]], states[second], rcond=1e-8)[0]
+        rates = np.log(np.linalg.eigvals(found).astype(complex))  # ten frames are one time unit
+        return float(np.abs(rates - of_swing).min())
+
+    assert nearest_rate(pairs[:, 1]) < 0.01
+    assert nearest_rate(np.random.default_rng(0).permutation(pairs[:, 1])) > 0.5
+
+    new = np.concatenate([np.flatnonzero(rows.values("trajectory") == number)[:-10] for number in sorted(held_out)])
+
+    def error(columns: slice) -> float:
+        move = np.linalg.lstsq(states[pairs[:, 0], columns], states[pairs[:, 1], 1:7], rcond=1e-8)[0]
+        return float(((states[new, columns] @ move - states[new + 10, 1:7]) ** 2).mean())
+
+    assert error(slice(None)) < 0.3 * error(slice(7))
 
 
 def test_the_audit_tells_a_linear_system_from_shuffled_pairs():
