@@ -7,6 +7,7 @@ reproducible orders and streams of both. Any room but objectives and views may c
 """
 
 from synthdata.data.config import DataConfig
+from synthdata.data.identity import image_identity
 from synthdata.data.images import Images, RealData
 from synthdata.data.load import load_images
 from synthdata.data.negatives import Negatives, load_negatives
@@ -23,6 +24,7 @@ __all__ = [
     "PairsConfig",
     "RealData",
     "ShuffledRows",
+    "image_identity",
     "load_images",
     "load_negatives",
     "load_pairs",

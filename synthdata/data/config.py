@@ -19,6 +19,8 @@ class DataConfig:
             smallest of 16, 32, 64 and 128 that holds the first image.
         channels: 1 converts all images to greyscale, 3 to RGB. If not given, 1 when every image is greyscale, else 3.
         limit: train on the first N training images only; all of them when not given.
+        exclude: rows of the source's training split that are not used at all, as if they were not there, but that no
+            other image takes their place.
         image_column: the column (Parquet, Hugging Face) or file suffix (WebDataset) that holds the image; found by type
             when not given.
         label_column: the column or JSON field that holds the label; found by type when not given.
@@ -34,6 +36,7 @@ class DataConfig:
     image_size: PositiveInt | None = None
     channels: Literal[1, 3] | None = None
     limit: PositiveInt | None = None
+    exclude: list[NonNegativeInt] | None = None
     image_column: str | None = None
     label_column: str | None = None
     on_corrupt: OnCorrupt = "refuse"

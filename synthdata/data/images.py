@@ -120,6 +120,10 @@ class Images(Dataset[Tensor]):
             part._pixels = self._pixels[positions]
         return part
 
+    def of_rows(self, rows: Tensor) -> "Images":
+        """The images in ``rows`` (K,) of the source, whether or not they are among these."""
+        return Images(self._split, rows, self._format, self._resident_bytes)
+
     def _name(self, row: int) -> str:
         return self._split.rows.name(row)
 

@@ -67,8 +67,14 @@ def load_images(config: DataConfig) -> RealData:
     _tell_unused(source, own, config.source)
     division = divide(len(wholes["train"].candidates), labels, own, config.source)
     labelled = division.train if labels is None else division.train[labels[division.train] >= 0]
-    carve = wholes["train"].subset
-    train = _first(wholes["train"], division.train, config.limit)
+    excluded = _excluded(config, len(source.splits["train"].rows))
+
+    def carve(positions: Tensor) -> Images:
+        return _without(wholes["train"].subset(positions), excluded)
+
+    train = _without(_first(wholes["train"], division.train, config.limit), excluded)
+    if not len(train.candidates):
+        raise MisuseError(f"data.exclude leaves no training image of {config.source}: leave out fewer")
     return RealData(
         train=train,
         validation=wholes["validation"] if division.validation is None else carve(division.validation),
@@ -89,6 +95,23 @@ def _first(whole: Images, order: Tensor, limit: int | None) -> Images:
             return images
         readable = ~torch.isin(whole.candidates[order], torch.tensor(sorted(whole.unreadable)))
         order = order[readable]
+
+
+def _excluded(config: DataConfig, rows: int) -> Tensor:
+    """The rows that ``config`` leaves out.
+
+    Raises:
+        MisuseError: the source has no such row.
+    """
+    excluded = config.exclude or []
+    if excluded and max(excluded) >= rows:
+        raise MisuseError(f"data.exclude names row {max(excluded)}: {config.source} has {rows:,} training rows, from 0")
+    return torch.tensor(excluded, dtype=torch.long)
+
+
+def _without(images: Images, rows: Tensor) -> Images:
+    kept = ~torch.isin(images.candidates, rows)
+    return images if kept.all() else images.subset(kept.nonzero()[:, 0])
 
 
 def _tell_unused(source: Source, own: set[str], name: str) -> None:

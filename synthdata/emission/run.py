@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from synthdata.data import DataConfig, Images, load_images
+from synthdata.emission.forgotten import FILE, Forgotten
 from synthdata.errors import MisuseError, shortened
 from synthdata.models import Encoder, Generator, load_generator
 from synthdata.reading import UnsoundError, checked
@@ -33,6 +34,7 @@ class Run:
         view: the random views that hardness is measured with.
         temperature: divisor of the cosine similarities in hardness.
         identity: JSON-ready description of all of it: two runs that could give different rows have different ones.
+        forgotten: what is known of images that were taken down; None if there were none.
         training: what the run's report tells of its training, and the accuracies of its encoder in percent; empty
             without a report.
     """
@@ -43,6 +45,7 @@ class Run:
     view: RandomView
     temperature: float
     identity: dict[str, Any]
+    forgotten: Forgotten | None = None
     training: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,10 +75,17 @@ def load_run(folder: Path, device: torch.device) -> Run:
         "views": {field.name: getattr(views, field.name) for field in fields(views)},
         "temperature": temperature,
     }
+    forgotten = None
+    if (folder / FILE).exists():
+        forgotten = Forgotten.load(folder / FILE)
+        if forgotten.embeddings.shape[1] != encoder.settings["projection_dim"]:
+            raise MisuseError(f"{folder / FILE} is of another encoder: do not mix the files of several runs")
+        identity["forgotten"] = {"images": len(forgotten.embeddings), "sha256": _sha256(folder / FILE)}
     # A round trip through JSON, so that it compares equal to the copy that a manifest holds.
     identity = json.loads(json.dumps(identity))
     view = RandomView(views, images.image_size, images.channels)
-    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity, training_of(files.report))
+    training = training_of(files.report)
+    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity, forgotten, training)
 
 
 def training_of(report: dict[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class Candidates:
             either.
         nearest_similarity: (N,) cosine similarity to it.
         pixel_distance: (N,) as in ``guard.Nearest``; of a pair, the lower one.
+        taken_down: (N,) bool: a near copy of an image that was taken down; of a pair, whether either is.
     """
 
     pixels: tuple[NDArray[np.uint8], ...]
@@ -57,6 +58,7 @@ class Candidates:
     nearest_real: NDArray[np.int64]
     nearest_similarity: NDArray[np.float64]
     pixel_distance: NDArray[np.float64]
+    taken_down: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class _Judged:
     position: Tensor
     similarity: Tensor
     pixel_distance: Tensor
+    taken_down: Tensor
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,13 @@ class Scorer:
         embeddings = self.run.encoder(images)
         nearest = self.real.nearest(embeddings, pixels)
         realism = self.run.generator.realism(images)
-        return _Judged(pixels, embeddings, realism, nearest.position, nearest.similarity, nearest.pixel_distance)
+        forgotten = self.run.forgotten
+        taken_down = torch.zeros_like(realism, dtype=torch.bool)
+        if forgotten is not None:
+            taken_down = forgotten.near(embeddings, pixels)
+        return _Judged(
+            pixels, embeddings, realism, nearest.position, nearest.similarity, nearest.pixel_distance, taken_down
+        )
 
     def _candidates(self, score: Tensor, members: Sequence[_Judged], count: int) -> Candidates:
         similarity, nearer = torch.stack([member.similarity for member in members]).max(0)
@@ -122,6 +131,7 @@ class Scorer:
             source_indices.numpy(),
             rounded(similarity[:count].clamp(-1, 1)),
             rounded(torch.stack([member.pixel_distance for member in members]).amin(0)[:count]),
+            torch.stack([member.taken_down for member in members]).any(0)[:count].cpu().numpy(),
         )
 
 

@@ -117,7 +117,7 @@ def first_failures(scored: Candidates, criteria: Criteria) -> NDArray[np.str_]:
     low, high = criteria.band
     memorised, unrealistic, below, above, _ = KINDS[criteria.kind].reasons
     failures = [
-        scored.pixel_distance <= criteria.copy_distance,
+        (scored.pixel_distance <= criteria.copy_distance) | scored.taken_down,
         # a score that is not a number is not acceptable either
         ~(scored.realism >= criteria.realism_floor),
         ~(scored.score >= low),

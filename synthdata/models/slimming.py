@@ -70,11 +70,10 @@ def estimate_statistics(encoder: Encoder, batches: Iterable[Tensor]) -> None:
     norms = [module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     training = encoder.training
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a mean over all batches rather than a moving one
     encoder.train()
-    for images in batches:
+    for number, images in enumerate(batches, 1):
+        for norm in norms:
+            norm.momentum = 1 / number  # a mean over all batches rather than a moving one
         encoder(images)
     encoder.train(training)
     for norm, momentum in zip(norms, momenta, strict=True):

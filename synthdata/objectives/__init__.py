@@ -20,9 +20,11 @@ from synthdata.objectives.hardness import bounded_hardness, hardness
 from synthdata.objectives.info_nce import batch_info_nce, queue_info_nce
 from synthdata.objectives.realism import discriminator_loss, generator_loss, r1_penalty
 from synthdata.objectives.similarity import pair_similarity, similarity_loss, similarity_target
+from synthdata.objectives.unlearning import alignment_calibration, contrastive_unlearning
 
 __all__ = [
     "Related",
+    "alignment_calibration",
     "all_gather_with_gradient",
     "barlow_twins",
     "batch_info_nce",
@@ -30,6 +32,7 @@ __all__ = [
     "bounded_hardness",
     "channel_moments",
     "confidence_loss",
+    "contrastive_unlearning",
     "cross_correlation",
     "debiased_nt_xent",
     "discriminator_loss",

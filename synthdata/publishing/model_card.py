@@ -126,19 +126,21 @@ def score_title(name: str) -> str:
 
 
 def shareable(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration without the folders of this machine."""
+    """The configuration without the folders of this machine, and without the rows that are not to be used."""
     shared = dict(config)
     if config.get("classifier"):
         named, colon, path = config["classifier"].rpartition(":")
         shared["classifier"] = f"{named}{colon}{Path(path).name}"
     if config.get("data"):
-        data = {name: value for name, value in config["data"].items() if name != "root"}
+        data = {name: value for name, value in config["data"].items() if name not in ("root", "exclude")}
         shared["data"] = data | {"source": without_folders(data["source"])}
     if config.get("shards") and Path(config["shards"]).exists():
         shared["shards"] = without_folders(config["shards"])
     generator = config.get("generator") or {}
     if generator.get("pretrained") and Path(generator["pretrained"]).exists():
         shared["generator"] = generator | {"pretrained": without_folders(generator["pretrained"])}
+    if config.get("takedown"):
+        shared["takedown"] = config["takedown"] | {"run": Path(config["takedown"]["run"]).name}
     if (config.get("emission") or {}).get("output"):
         shared["emission"] = {name: value for name, value in config["emission"].items() if name != "output"}
     return shared

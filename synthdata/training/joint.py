@@ -166,13 +166,7 @@ class JointTraining:
             return {}
         random = self._random(iteration)
         latents = random.latents("critic latents", len(real), self.generator.latent_shape)
-        with torch.no_grad(), self.accelerator.autocast():
-            if iteration >= self.plan.pretrain_steps and self.plan.pairs:
-                # Members alternate, so that a row's member does not depend on how processes share the batch.
-                drawn = [self.generator.sample(latents[::2], "a"), self.generator.sample(latents[1::2], "b")]
-                synthetic = torch.stack(drawn, 1).flatten(0, 1).float()
-            else:
-                synthetic = self.generator.sample(latents).float()
+        synthetic = self.critic_images(latents, iteration)
         with self.accelerator.autocast():
             step = self.plan.generator_steps_before(iteration)
             terms = self.generator.critic_loss(real, synthetic, step, random)
@@ -181,6 +175,17 @@ class JointTraining:
             step_optimizer(self.critic_optimizer, rate)
         return {f"critic_{name}": term.detach() for name, term in terms.items()}
 
+    @torch.no_grad()
+    def critic_images(self, latents: Tensor, iteration: int) -> Tensor:
+        """The images that the critic is to tell from real ones."""
+        assert self.generator is not None
+        with self.accelerator.autocast():
+            if iteration < self.plan.pretrain_steps or not self.plan.pairs:
+                return self.generator.sample(latents).float()
+            # Members alternate, so that a row's member does not depend on how processes share the batch.
+            drawn = [self.generator.sample(latents[::2], "a"), self.generator.sample(latents[1::2], "b")]
+            return torch.stack(drawn, 1).flatten(0, 1).float()
+
     def generator_step(self, real: Tensor, iteration: int) -> Terms:
         """Members stay realistic; a makes its samples hard, b brings its pairs to the scheduled similarity."""
         assert self.generator is not None
@@ -188,14 +193,14 @@ class JointTraining:
         settings, random = self.config.synthetic, self._random(iteration)
         terms: Terms = {}
         with frozen(self.encoder):
-            images_a, loss = self._realism(real, "a", random)
+            images_a, loss = self.realism(real, "a", random)
             terms["realism_a"] = loss.detach()
             if self.plan.hard:
                 paid, measured = self._hardness(real, images_a, random)
                 loss = loss - self.plan.hardness_weight(step) * paid
                 terms |= measured
             if self.plan.pairs:
-                images_b, realism_b = self._realism(real, "b", random)
+                images_b, realism_b = self.realism(real, "b", random)
                 with self.accelerator.autocast():
                     embeddings = self.encoder(torch.cat([images_a.detach(), images_b])).float()
                 similarity = pair_similarity(*embeddings.chunk(2))
@@ -268,7 +273,7 @@ class JointTraining:
                 anchors["pair anchor"] = first, second
         return anchors
 
-    def _realism(self, real: Tensor, member: Member, random: BatchRandom) -> tuple[Tensor, Tensor]:
+    def realism(self, real: Tensor, member: Member, random: BatchRandom) -> tuple[Tensor, Tensor]:
         """Images of one member, with gradient, and the loss that keeps it realistic; members read the same latents."""
         assert self.generator is not None
         latents = random.latents("generator latents", len(real), self.generator.latent_shape)

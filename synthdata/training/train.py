@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from synthdata.data import RealData, load_images, to_float
+from synthdata.data import RealData, image_identity, load_images, to_float
 from synthdata.errors import MisuseError
 from synthdata.evaluation import find_inception_weights
 from synthdata.models import GAN, Diffusion, Encoder, Generator, load_generator, synchronise_batch_norm
@@ -182,5 +182,6 @@ def _finish(training: JointTraining, run: RunDirectory) -> dict[str, Any]:
         "seed": config.seed,
         "steps": training.plan.steps,
         "images_seen": training.plan.images,
+        "source": image_identity(training.data.train.source),
         **scores,
     }
