@@ -14,6 +14,7 @@ with interruptible_imports():
     from synthdata.verbs.push import PushConfig, PushModelConfig, push, push_model
     from synthdata.verbs.quickstart import QuickstartConfig, quickstart
     from synthdata.verbs.slim import SlimConfig, slim
+    from synthdata.verbs.takedown import TakedownShardsConfig, takedown
     from synthdata.verbs.verify import VerifyConfig, verify
 
 DESCRIPTION = """\
@@ -35,6 +36,7 @@ VERBS: list[Verb] = [
     ConstructVerb("construct", "write a dataset of relations between the rows of a source", object, construct),
     Verb("verify", "check a dataset folder against its manifest", VerifyConfig, verify),
     Verb("finish", "write the manifest of a dataset that several workers emitted", FinishConfig, finish),
+    Verb("takedown", "make a dataset again without taken-down images", TakedownShardsConfig, takedown),
     Verb("page", "write the page of a run, a dataset or a comparison again", PageConfig, page),
     Verb("push", "push a dataset folder to the Hub", PushConfig, push),
     Verb("push-model", "push an encoder or a generator to the Hub", PushModelConfig, push_model),

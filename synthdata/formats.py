@@ -79,6 +79,25 @@ class Fidelity(Distances):
     real: Distances
 
 
+class ChangedRows(TypedDict):
+    """Rows of a kind that a takedown made anew, and why: a row may have both reasons."""
+
+    kept: Count
+    changed: Count
+    nearest: Count
+    near_copies: Count
+
+
+class Takedown(TypedDict):
+    """That a dataset was made again without images, which are not named."""
+
+    supersedes: Sha256
+    scope: Literal["near", "all"]
+    method: Text
+    images: Count
+    rows: dict[KindName, ChangedRows]
+
+
 class Plan(TypedDict):
     """What is fixed before the first row is made."""
 
@@ -89,6 +108,7 @@ class Plan(TypedDict):
     training: NotRequired[Training]
     criteria: NotRequired[dict[KindName, dict[str, Any]]]
     fidelity: NotRequired[dict[KindName, Fidelity | None]]
+    takedown: NotRequired[Takedown]
 
 
 class KindSummary(TypedDict):

@@ -99,7 +99,9 @@ class Emission:
     tells: bool = True
 
 
-def write_dataset(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int], program: str) -> Emission:
+def write_dataset(
+    maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int], program: str, told: Any = None
+) -> Emission:
     """Write ``rows`` of each kind as a dataset directory, or complete an interrupted one.
 
     Under a launcher, or as one of ``config.workers``, a process makes its share of the shards without talking to the
@@ -107,6 +109,7 @@ def write_dataset(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, in
 
     Args:
         program: what was called, as the card tells it, such as ``accelerate launch recipes/emit.py``.
+        told: the settings that the card tells beside it, a dataclass; those of ``config`` if not given.
 
     Raises:
         MisuseError: an output that cannot be written or holds something else.
@@ -116,7 +119,8 @@ def write_dataset(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, in
     with contextlib.ExitStack() as claims:
         if not (folder / MANIFEST).exists():
             claims.enter_context(_claimed(config, rows))
-        plan = _open_plan(maker, config, {kind: count for kind, count in rows.items() if count}, program)
+        command = _command(config if told is None else told, program)
+        plan = _open_plan(maker, config, {kind: count for kind, count in rows.items() if count}, command)
         is_begun = (folder / WORK / PLAN).exists()
         own = shards_of(*_process(config), _planned(config, rows))
         missing = _unfinished(folder, own)
@@ -188,7 +192,7 @@ def check_output(folder: Path) -> None:
             raise MisuseError(f"{folder} holds other files ({min(foreign)}): choose another --output, or empty it")
 
 
-def _open_plan(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int], program: str) -> Plan:
+def _open_plan(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int], command: str) -> Plan:
     """The plan that the dataset directory was begun with, or a new one."""
     folder = Path(config.output)
     settings = {name: value for name, value in asdict(config).items() if name not in _NOT_SETTINGS}
@@ -201,7 +205,7 @@ def _open_plan(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int],
             "settings": settings,
             "run": maker.identity,
             **maker.measure(),
-            "made_with": {"command": _command(config, program), "device": maker.device, "versions": _versions()},
+            "made_with": {"command": command, "device": maker.device, "versions": _versions()},
             "shards": [asdict(shard) for shard in _planned(config, rows)],
         }
         with disk_errors(folder):
@@ -268,7 +272,7 @@ def _process(config: DatasetConfig) -> tuple[int, int]:
     return config.worker * world_size() + rank(), config.workers * world_size()
 
 
-def _command(config: DatasetConfig, program: str) -> str:
+def _command(config: Any, program: str) -> str:
     """The command that repeats the emission, without paths that lead out of the working directory."""
     flags, common = [], {field.name for field in fields(DatasetConfig)}
     for field in sorted(fields(config), key=lambda field: (field.name not in ("run", "output"), field.name in common)):

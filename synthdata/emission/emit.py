@@ -42,7 +42,7 @@ def emit(config: EmissionConfig) -> Emission:
     """
     check_config(config)
     check_output(Path(config.output))
-    device = _device()
+    device = compute_device()
     use_idle_cores(device.type)
     if config.replay:
         return _emit_replay(load_replay_run(Path(config.run), device), config, device)
@@ -51,16 +51,16 @@ def emit(config: EmissionConfig) -> Emission:
 
 def emit_run(run: Run, config: EmissionConfig, device: torch.device) -> Emission:
     """``emit`` for models and images that are open already, the models on ``device``."""
-    with _deterministic(), ModelThreads(run, device, compute_threads(config, device)) as models:
-        return write_dataset(_Samples(config, models), config, _rows(config), PROGRAM)
+    with deterministic(), ModelThreads(run, device, compute_threads(config, device)) as models:
+        return write_dataset(Samples(config, models), config, _rows(config), PROGRAM)
 
 
 def _emit_replay(run: ReplayRun, config: EmissionConfig, device: torch.device) -> Emission:
-    with _deterministic(), ModelThreads(run, device, compute_threads(config, device)) as models:
+    with deterministic(), ModelThreads(run, device, compute_threads(config, device)) as models:
         return write_dataset(ReplayRows(config, models), config, {"replay": config.replay}, PROGRAM)
 
 
-class _Samples:
+class Samples:
     """The ``RowMaker`` of a run's samples."""
 
     def __init__(self, config: EmissionConfig, models: ModelThreads[Run]) -> None:
@@ -71,7 +71,7 @@ class _Samples:
 
     def measure(self) -> dict[str, Any]:
         kinds = [kind for kind, rows in _rows(self.config).items() if rows]
-        references = {kind: draw_reference(kind, self.config, self.models, self._real) for kind in kinds}
+        references = {kind: draw_reference(kind, self.config, self.models, self.real) for kind in kinds}
         criteria = {kind: measure_criteria(reference, self.config) for kind, reference in references.items()}
         return {
             "training": self.models.run.training,
@@ -80,16 +80,17 @@ class _Samples:
         }
 
     def prepare(self) -> None:
-        _ = self._real
+        _ = self.real
 
     def features(self, kind: Kind) -> Features:
         return parquet_features(kind)
 
     def make(self, kind: Kind, criteria: dict[str, Any], shards: Sequence[Shard]) -> Iterator[list[Row]]:
-        return selected_rows(self.models, self._real, checked(criteria, Criteria), shards)
+        return selected_rows(self.models, self.real, checked(criteria, Criteria), shards)
 
     @cached_property
-    def _real(self) -> RealNeighbours:
+    def real(self) -> RealNeighbours:
+        """The training images, embedded once."""
         return embed_real_images(self.models)
 
 
@@ -97,11 +98,13 @@ def _rows(config: EmissionConfig) -> dict[Kind, int]:
     return {"hard": config.hard, "pairs": config.pairs}
 
 
-def _deterministic() -> contextlib.AbstractContextManager[None]:
+def deterministic() -> contextlib.AbstractContextManager[None]:
+    """Entered around what makes rows."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
-def _device() -> torch.device:
+def compute_device() -> torch.device:
+    """Where this process of a launcher computes."""
     if torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU"):
         return torch.device("cuda", local_rank() % torch.cuda.device_count())
     return torch.device("cpu")

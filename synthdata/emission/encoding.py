@@ -59,7 +59,9 @@ def encode_row(row: Row, image_format: ImageFormat, quality: int) -> EncodedRow:
     return EncodedRow(row.index, key, images, suffix, row.metadata, row.dropped, row.candidate_scores)
 
 
-def _encode_image(image: NDArray[Any], image_format: ImageFormat, quality: int) -> bytes:
+def _encode_image(image: NDArray[Any] | bytes, image_format: ImageFormat, quality: int) -> bytes:
+    if isinstance(image, bytes):
+        return image
     buffer = io.BytesIO()
     options: dict[str, Any] = {}
     if image_format == "webp":

@@ -30,9 +30,6 @@ LEAST_BITS = 6
 """Hashes that differ in as many of their 64 bits are of one image, whatever the quantile says: a recoded copy differs
 in two or three."""
 
-LEAST_SIMILARITY = 0.99
-"""Likewise of embeddings."""
-
 _FREQUENCIES = 8
 _SIDE = 32
 
@@ -63,7 +60,7 @@ class Forgotten:
         return cls(
             embeddings,
             hashes,
-            min(float(similarity.quantile(1 - REFUSED)), LEAST_SIMILARITY),
+            float(similarity.quantile(1 - REFUSED)),
             # the largest distance that no more than the share of retained images keeps to
             max(math.ceil(float(bits.quantile(REFUSED))) - 1, LEAST_BITS),
         )

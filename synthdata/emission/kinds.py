@@ -64,7 +64,8 @@ class Row:
     Attributes:
         kind: what it is.
         index: its index in the dataset.
-        images: (H, W, C) uint8, one for each of its members; empty until a candidate is accepted.
+        images: (H, W, C) uint8, one for each of its members; empty until a candidate is accepted. Bytes stand for an
+            image that is encoded already.
         metadata: its columns.
         dropped: number of its candidates that were dropped, by reason.
         candidate_scores: the score of all its candidates.
@@ -73,7 +74,7 @@ class Row:
 
     kind: Kind
     index: int
-    images: tuple[NDArray[np.uint8], ...] = ()
+    images: tuple[NDArray[np.uint8] | bytes, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
     candidate_scores: list[float] = field(default_factory=list)

@@ -35,6 +35,7 @@ class Run:
         temperature: divisor of the cosine similarities in hardness.
         identity: JSON-ready description of all of it: two runs that could give different rows have different ones.
         forgotten: what is known of images that were taken down; None if there were none.
+        taken_down: their rows in the source.
         training: what the run's report tells of its training, and the accuracies of its encoder in percent; empty
             without a report.
     """
@@ -46,6 +47,7 @@ class Run:
     temperature: float
     identity: dict[str, Any]
     forgotten: Forgotten | None = None
+    taken_down: tuple[int, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
 
 
@@ -83,9 +85,17 @@ def load_run(folder: Path, device: torch.device) -> Run:
         identity["forgotten"] = {"images": len(forgotten.embeddings), "sha256": _sha256(folder / FILE)}
     # A round trip through JSON, so that it compares equal to the copy that a manifest holds.
     identity = json.loads(json.dumps(identity))
-    view = RandomView(views, images.image_size, images.channels)
-    training = training_of(files.report)
-    return Run(encoder.eval(), generator.eval(), images, view, temperature, identity, forgotten, training)
+    return Run(
+        encoder.eval(),
+        generator.eval(),
+        images,
+        RandomView(views, images.image_size, images.channels),
+        temperature,
+        identity,
+        forgotten,
+        tuple(data.exclude or ()),
+        training_of(files.report),
+    )
 
 
 def training_of(report: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Choosing rows among candidates: each row has its own, and takes the best of those that meet the criteria."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -51,12 +51,19 @@ def selected_rows(
     models: ModelThreads[Run], real: RealNeighbours, criteria: Criteria, shards: Sequence[Shard]
 ) -> Iterator[list[Row]]:
     """The rows of ``shards``, block by block, and those before them in their block."""
+    return selected_blocks(models, real, criteria, blocks_of(shards))
+
+
+def selected_blocks(
+    models: ModelThreads[Run], real: RealNeighbours, criteria: Criteria, blocks: Iterable[range]
+) -> Iterator[list[Row]]:
+    """The rows of ``blocks``, which are as ``blocks_of`` gives them."""
     views = hardness_views(models.run.view, criteria.seed)
 
     def select(run: Run, indices: range) -> list[Row]:
         return select_rows(Scorer(run, real, views, models.device), criteria, indices)
 
-    return models.map(select, blocks_of(shards))
+    return models.map(select, blocks)
 
 
 def select_rows(scorer: Scorer, criteria: Criteria, indices: range) -> list[Row]:

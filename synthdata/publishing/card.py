@@ -76,6 +76,7 @@ def _samples_card(folder: Path, manifest: dict[str, Any]) -> str:
         made_with=manifest["made_with"],
         run=manifest["run"],
         training=manifest.get("training", {}),
+        takedown=manifest.get("takedown"),
         label_reach=label_reach_sentence(folder, manifest),
     )
 

@@ -159,7 +159,7 @@ def _upload(folder: Path, target: Target) -> None:
     if not (token.isascii() and token.isprintable()):
         raise MisuseError("the Hugging Face token holds characters that no token has: run `hf auth login` again")
     api = HfApi(library_name="synthdata", library_version=__version__)
-    with _hub_errors_as_one_line(target):
+    with hub_errors_as_one_line(target):
         api.create_repo(target.repo, repo_type=target.kind, private=target.private or None, exist_ok=True)
         if target.private and not api.repo_info(target.repo, repo_type=target.kind).private:
             raise MisuseError(f"{target.repo} exists and is public: make it private on the Hub, or drop --private")
@@ -184,7 +184,7 @@ def _ensure_branch(api: HfApi, target: Target, branch: str) -> None:
 
 
 @contextlib.contextmanager
-def _hub_errors_as_one_line(target: Target) -> Iterator[None]:
+def hub_errors_as_one_line(target: Target) -> Iterator[None]:
     """Turn what huggingface_hub and its transports raise into one line, and keep their warnings quiet meanwhile.
 
     The warnings name the signed links of uploads, which are credentials, and repeat themselves at every retry.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from synthdata.data import Images, shuffled_indices, stream, to_float
 from synthdata.errors import MisuseError
+from synthdata.evaluation import map_images
 from synthdata.models import Encoder, estimate_statistics
 from synthdata.objectives import (
     alignment_calibration,
@@ -307,20 +308,18 @@ def _is_whole_class(images: Divided) -> bool:
 
 @torch.no_grad()
 def _prototype_head(encoder: Encoder, images: Divided, temperature: float, device: torch.device) -> nn.Linear:
-    """A classifier of embeddings that begins as the mean embedding of each class over the temperature.
+    """A classifier of embeddings that begins as the mean embedding of each class, over the temperature.
+
+    It is that of the run before: forgotten images count as well.
 
     Raises:
         MisuseError: there are no labels.
     """
-    retained = images.retained.train
-    classes, labels = images.retained.classes, retained.labels
-    if classes is None or labels is None or images.forgotten.labels is None:
+    classes, parts = images.retained.classes, (images.retained.train, images.forgotten)
+    if classes is None or any(part.labels is None for part in (*parts, images.retained.validation)):
         raise MisuseError(f"{images.retained.source} has no labels: leave out --supervised, which needs them")
-    if images.retained.validation.labels is None:
-        raise MisuseError(f"{images.retained.source} has no labelled validation images: leave out --supervised")
-    from synthdata.evaluation import map_images
-
-    embeddings = map_images(encoder, encoder, retained, device)
+    embeddings = torch.cat([map_images(encoder, encoder, part, device) for part in parts])
+    labels = torch.cat([part.labels for part in parts if part.labels is not None])
     sums = torch.zeros(len(classes), embeddings.shape[1])
     sums.index_add_(0, labels[labels >= 0], embeddings[labels >= 0])
     head = nn.Linear(embeddings.shape[1], len(classes))

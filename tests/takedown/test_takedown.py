@@ -1,0 +1,189 @@
+"""A takedown from its list to a run directory."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+from tiny import tiny_config
+
+from synthdata.emission.run import load_run
+from synthdata.errors import MisuseError
+from synthdata.models import Encoder
+from synthdata.takedown.before import Before, open_before
+from synthdata.takedown.config import TakedownConfig
+from synthdata.takedown.forgetting import EncoderForgetting
+from synthdata.takedown.generator import GeneratorTuning
+from synthdata.takedown.takedown import take_down
+from synthdata.training import train_joint
+
+from .conftest import ROWS, SCORED_QUICKLY, TakeDown
+
+CPU = torch.device("cpu")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {
+        f"{path.parent.name}/{name}": tensor
+        for path in sorted([*folder.glob("encoder/*.safetensors"), *folder.glob("generator/*/*.safetensors")])
+        for name, tensor in load_file(path).items()
+    }
+
+
+def test_the_new_run_is_one_that_emission_opens_without_the_images(taken_down: Path, before: Before) -> None:
+    run = load_run(taken_down, CPU)
+    assert set(run.images.source_indices.tolist()) == set(before.data.train.source_indices.tolist()) - set(ROWS)
+    assert run.forgotten is not None
+    assert run.identity["forgotten"]["images"] == len(ROWS)
+    report = json.loads((taken_down / "report.json").read_text())
+    told = report["takedown"]
+    trained = set(ROWS) & set(before.data.train.source_indices.tolist())
+    assert (told["method"], told["forgotten"], told["never_trained_on"]) == ("calibration", 4, 4 - len(trained))
+    assert report["validation_linear_top1"] > 0
+
+
+def test_encoder_and_generator_are_others_and_the_run_before_is_as_it_was(
+    run_folder: Path, take_down_from: TakeDown, tmp_path: Path
+) -> None:
+    whole = contents(run_folder)
+    take_down_from(tmp_path / "new")
+    assert contents(run_folder) == whole
+    old, new = weights(run_folder), weights(tmp_path / "new")
+    assert old.keys() == new.keys()
+    for part in ("encoder", "generator", "partner", "discriminator"):
+        names = [name for name in old if name.startswith(f"{part}/") and old[name].is_floating_point()]
+        assert any(not torch.equal(old[name], new[name]) for name in names), part
+
+
+@pytest.mark.parametrize("phase", [EncoderForgetting, GeneratorTuning])
+def test_one_that_was_killed_goes_on_to_the_same_bits(
+    phase: type, take_down_from: TakeDown, taken_down: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = phase.run
+
+    def dying(self: object, iteration: int) -> object:
+        if iteration == 3:
+            raise KeyboardInterrupt
+        return run(self, iteration)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phase, "run", dying)
+        with pytest.raises(KeyboardInterrupt):
+            take_down_from(tmp_path / "new")
+    take_down_from(tmp_path / "new", resume=True)
+    expected, found = weights(taken_down), weights(tmp_path / "new")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_retraining_is_the_run_itself_without_the_images(take_down_from: TakeDown, tmp_path: Path) -> None:
+    report = take_down_from(tmp_path / "new", method="retrain")
+    train_joint(tiny_config(tmp_path / "by hand", **SCORED_QUICKLY, data__exclude=str(ROWS), checkpoint__every=2))
+    expected, found = weights(tmp_path / "by hand"), weights(tmp_path / "new")
+    assert expected
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert report["takedown"]["generator"] == "retrain"
+    assert take_down_from(tmp_path / "new", method="retrain", resume=True) == report
+
+
+def test_a_takedown_of_a_takedown_keeps_out_what_was_taken_down_before(
+    take_down_from: TakeDown, taken_down: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more.txt").write_text("7")
+    report = take_down_from(tmp_path / "new", run=str(taken_down), forget=str(tmp_path / "more.txt"))
+    assert (report["takedown"]["forgotten"], report["takedown"]["taken_down"]) == (1, 5)
+    assert yaml.safe_load((tmp_path / "new" / "config.yaml").read_text())["data"]["exclude"] == sorted([*ROWS, 7])
+
+
+def test_a_generator_is_trained_anew_where_it_is_asked_for(take_down_from: TakeDown, tmp_path: Path) -> None:
+    assert take_down_from(tmp_path / "new", generator="retrain")["takedown"]["generator"] == "retrain"
+    phases = [json.loads(line)["phase"] for line in (tmp_path / "new" / "metrics.jsonl").read_text().splitlines()]
+    assert list(dict.fromkeys(phases)) == ["forgetting", "pre-training", "warm-up", "joint"]
+
+
+def test_a_diffusion_model_is_never_tuned_away_as_its_base_would_keep_the_images(
+    run_folder: Path, take_down_from: TakeDown, tmp_path: Path
+) -> None:
+    diffusion = Path(shutil.copytree(run_folder, tmp_path / "diffusion"))
+    config = (diffusion / "config.yaml").read_text()
+    (diffusion / "config.yaml").write_text(config.replace("kind: gan", "kind: diffusion"))
+    with pytest.raises(MisuseError, match=r"a diffusion model cannot be tuned.*--generator retrain"):
+        take_down_from(tmp_path / "refused", run=str(diffusion), generator="tune")
+
+
+def test_near_finds_the_given_image_and_waits_for_an_answer(
+    before: Before, take_down_from: TakeDown, tmp_path: Path
+) -> None:
+    row = int(before.data.train.source_indices[5])
+    Image.fromarray(before.data.train[5][0].numpy()).save(tmp_path / "photo.png")
+    near, picture = f"near:{tmp_path / 'photo.png'}", tmp_path / "new-near.png"
+    with pytest.raises(MisuseError, match=r"nobody can be asked.*--yes"):
+        take_down_from(tmp_path / "new", forget=near, near_distance=1e-6)
+    assert picture.exists()
+    assert not (tmp_path / "new").exists()
+    take_down_from(tmp_path / "new", forget=near, near_distance=1e-6, yes=True)
+    assert not picture.exists()
+    assert row in yaml.safe_load((tmp_path / "new" / "config.yaml").read_text())["data"]["exclude"]
+
+
+def test_settings_of_the_takedown_are_understood() -> None:
+    from synthdata.configuration import parse
+
+    config = parse(TakedownConfig, "", ["--run=a", "--forget=near:b.png", "--yes", "--method=contrastive"])
+    assert (config.forget, config.yes, config.method) == ("near:b.png", True, "contrastive")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"forget": "near:{tmp}/forget.txt"}, "is no image"),
+        ({"forget": "{tmp}/forget.txt", "run": "{tmp}"}, "holds no config.yaml"),
+        ({"forget": "{tmp}/all.txt"}, "all 128 training images"),
+        ({"forget": "{tmp}/unknown.txt"}, "1 of 2 entries name no training image of digits"),
+        ({"output_dir": "{run}"}, "is the run before"),
+        ({"method": "contrastive", "forgotten_share": 1.0}, "leaves no retained image"),
+        ({"run": "{old}"}, "made by an earlier version"),
+        ({"run": "{changed}"}, "holds other images"),
+        ({"run": "{foreign}"}, "of another version"),
+    ],
+)
+def test_what_cannot_be_taken_down_is_told_in_one_line(
+    changes: dict[str, str], words: str, run_folder: Path, forget: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "forget.txt").write_text("3")
+    (tmp_path / "all.txt").write_text("\n".join(map(str, range(1197))))
+    (tmp_path / "unknown.txt").write_text("3\nclass:cat")
+    places = {"tmp": str(tmp_path), "run": str(run_folder)}
+    for name in ("old", "changed", "foreign"):
+        places[name] = str(shutil.copytree(run_folder, tmp_path / name))
+    report = json.loads((run_folder / "report.json").read_text())
+    source = report.pop("source")
+    (tmp_path / "old" / "report.json").write_text(json.dumps(report))
+    (tmp_path / "changed" / "report.json").write_text(json.dumps(report | {"source": source | {"sha256": "0" * 64}}))
+    config = (run_folder / "config.yaml").read_text()
+    (tmp_path / "foreign" / "config.yaml").write_text(config + "colour: red\n")
+    told = {name: each.format(**places) if isinstance(each, str) else each for name, each in changes.items()}
+    settings = {"run": str(run_folder), "forget": str(forget), "output_dir": str(tmp_path / "new"), **told}
+    with pytest.raises(MisuseError, match=words) as error:
+        take_down(TakedownConfig(**settings))  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "new" / "encoder").exists()
+
+
+def test_damaged_weights_of_the_run_before_are_told(run_folder: Path, take_down_from: TakeDown, tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(run_folder, tmp_path / "damaged"))
+    (damaged / "encoder" / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(MisuseError, match="encoder"):
+        take_down_from(tmp_path / "new", run=str(damaged))
+
+
+def test_the_encoder_of_the_new_run_loads_as_any(taken_down: Path) -> None:
+    assert Encoder.from_pretrained(taken_down / "encoder").image_size == 16
+    assert open_before(taken_down).config.data.exclude == ROWS
