@@ -11,10 +11,11 @@
     python recipes/benchmark.py label-reach --encoder.width 8 --steps 0 50 200 --withheld 0 3 8
     python recipes/benchmark.py explore-exploit --data.source digits --noise 0 0.2 0.4
     accelerate launch recipes/benchmark.py headroom --data.source digits --limits 150 1197
+    python recipes/benchmark.py takedown --config recipes/configs/takedown/digits.yaml
     python recipes/benchmark.py data_free --data.source digits --classifier runs/classifier
 
-headline saves and stops in time, slimming and headroom on Ctrl-C, and the same command goes on; label-reach and
-explore-exploit keep what is finished. headline and profile take the settings of recipes/joint.py as well, from
+headline saves and stops in time, slimming, takedown and headroom on Ctrl-C, and the same command goes on; label-reach
+and explore-exploit keep what is finished. headline and profile take the settings of recipes/joint.py as well, from
 recipes/configs/cifar10.yaml if no other --config is given; --preset smoke makes them small enough for two CPU cores.
 A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
 """
@@ -36,6 +37,7 @@ with interruptible_imports():
     from synthdata.benchmarks.profiling import ProfileConfig, profile_table
     from synthdata.benchmarks.reading_rates import ReadingRatesConfig, reading_table
     from synthdata.benchmarks.slimming import SlimmingBenchmarkConfig, run_slimming
+    from synthdata.benchmarks.takedown import TakedownBenchmarkConfig, takedown_table
     from synthdata.benchmarks.throughput import ThroughputConfig, throughput_table
     from synthdata.benchmarks.tuning import TuningConfig, tuning_table
     from synthdata.benchmarks.view_rates import ViewRatesConfig, view_table
@@ -113,6 +115,7 @@ VERBS: list[Verb] = [
         headroom,
         contrast_settings,
     ),
+    Verb("takedown", "images taken out in several ways", TakedownBenchmarkConfig, printed(takedown_table)),
     Verb("data_free", "students of a classifier's replay", DataFreeBenchmarkConfig, printed(data_free_table)),
 ]
 

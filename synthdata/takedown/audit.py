@@ -82,7 +82,7 @@ def audit(config: AuditConfig, device: torch.device) -> dict[str, Any]:
         raise MisuseError(f"{config.run} is no run of recipes/takedown.py: name one, or name the run --before it")
     before = open_before(Path(told))
     rows = rows_of_list(config.forget, before)
-    images = divide(before, rows, config.forget)
+    images = divide(before, rows)
     if missing := set(rows) - set((settings.get("data") or {}).get("exclude") or []):
         raise MisuseError(
             f"{config.run} was trained on {len(missing)} of the {len(rows)} images that {config.forget} names: give the"

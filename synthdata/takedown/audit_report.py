@@ -58,8 +58,8 @@ def as_markdown(result: dict[str, Any]) -> str:
 
 _NOTES = """\
 Membership: similarity of ten random views of an image to the encoder (EncoderMI, threshold form), of forgotten against
-test images; in brackets, 95 % intervals over bootstraps of the images. The goal is the value of the reference, not 0.5. What
-the generator's own score gives away is the AUC of the discriminator's score, or of minus the denoising loss.
+test images; in brackets, 95 % intervals over bootstraps of the images. The goal is the value of the reference, not 0.5.
+What the generator's own score gives away is the AUC of the discriminator's score, or of minus the denoising loss.
 """
 
 

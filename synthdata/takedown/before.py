@@ -77,12 +77,11 @@ def open_before(folder: Path) -> Before:
     return Before(folder, config, files.report, data)
 
 
-def divide(before: Before, rows: Sequence[int], listed: str) -> Divided:
+def divide(before: Before, rows: Sequence[int]) -> Divided:
     """The images of ``before`` with those in ``rows`` of its source apart.
 
     Args:
         rows: at least one.
-        listed: what named them, for messages.
 
     Raises:
         MisuseError: no training image would be left.
@@ -91,10 +90,10 @@ def divide(before: Before, rows: Sequence[int], listed: str) -> Divided:
     taken = sorted({*(before.config.data.exclude or []), *rows})
     if not (~torch.isin(train.source_indices, torch.tensor(taken))).any():
         raise MisuseError(
-            f"{listed} names all {len(train):,} training images of {before.folder}: leave some to train on"
+            f"the list names all {len(train):,} training images of {before.folder}: leave some to train on"
         )
     retained = load_images(replace(before.config.data, image_size=train.image_size, exclude=taken))
     forgotten, every = (train.of_rows(torch.tensor(each)) for each in (list(rows), taken))
     if not len(forgotten):
-        raise MisuseError(f"none of the images that {listed} names can be read: name others")
+        raise MisuseError("none of the listed images can be read: list others")
     return Divided(forgotten, retained, every)

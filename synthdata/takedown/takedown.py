@@ -55,7 +55,7 @@ def take_down(config: TakedownConfig, refresh: Refresh | None = None) -> dict[st
     accelerator = start_accelerator(run_config)
     with local_main_process_first(accelerator):
         rows = named_rows(config, before, accelerator)
-    return take_down_rows(run_config, before, rows, accelerator, refresh, config.forget)
+    return take_down_rows(run_config, before, rows, accelerator, refresh)
 
 
 def take_down_rows(
@@ -64,15 +64,16 @@ def take_down_rows(
     rows: list[int],
     accelerator: Accelerator,
     refresh: Refresh | None = None,
-    listed: str = "the list",
+    deadline: float | None = None,
 ) -> dict[str, Any]:
-    """As ``take_down``, of rows of the source of ``before``."""
-    images = divide(before, rows, listed)
+    """As ``take_down``, of rows of the source of ``before``; ``deadline`` is as for ``execute``."""
+    images = divide(before, rows)
     taken = images.taken_down.candidates.tolist()
     size = before.data.train.image_size
     config = replace(config, data=replace(config.data, image_size=size, exclude=taken))
     if config.takedown.method == "retrain":
-        return _retrain(config, before, images, accelerator, refresh)
+        train_joint(config, images.retained, deadline, refresh)
+        return _account_for_retraining(config, before, images, accelerator)
     if (report := finished_report(config, accelerator)) is not None:
         return report
     encoder, training = build_takedown(config, before, images, accelerator)
@@ -95,7 +96,7 @@ def take_down_rows(
             **scores,
         }
 
-    return execute(training, config, accelerator, finish, refresh=refresh)
+    return execute(training, config, accelerator, finish, deadline=deadline, refresh=refresh)
 
 
 class _TakedownTraining(InTurn):
@@ -189,11 +190,9 @@ def _require_own_generator(config: TakedownRunConfig) -> None:
         )
 
 
-def _retrain(
-    config: TakedownRunConfig, before: Before, images: Divided, accelerator: Accelerator, refresh: Refresh | None
+def _account_for_retraining(
+    config: TakedownRunConfig, before: Before, images: Divided, accelerator: Accelerator
 ) -> dict[str, Any]:
-    train_joint(config, images.retained, refresh=refresh)
-
     def account() -> dict[str, Any]:
         run = RunDirectory(Path(config.output_dir))
         report = finished_report(replace(config, resume=True), accelerator) or {}

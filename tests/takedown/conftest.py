@@ -30,7 +30,7 @@ def memorised(tmp_path_factory: pytest.TempPathFactory) -> Before:
     folder = tmp_path_factory.mktemp("runs") / "memorised"
     views = {"views__crop_scale": "[0.5,1.0]", "views__flip_probability": 0.0, "views__jitter_probability": 0.0}
     small = {"data__image_size": 8, "data__limit": 64, "encoder__width": 8, "encoder__projection_dim": 16}
-    train = {"train__batch_size": 64, "train__steps": 200, "train__learning_rate": 5e-3, "train__log_every": 100}
+    train = {"train__batch_size": 48, "train__steps": 240, "train__learning_rate": 5e-3, "train__log_every": 100}
     train_joint(tiny_config(folder, arm="real", **SCORED_QUICKLY, **views, **small, **train))
     return open_before(folder)
 

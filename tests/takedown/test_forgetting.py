@@ -24,7 +24,7 @@ def forgetting(before: Before, rows: list[int], steps: int = 12, **settings: Any
     config = TakedownRunConfig(**vars(before.config), takedown=ForgettingConfig(**settings))
     config = replace(config, train=replace(config.train, steps=steps))
     encoder: Encoder = load_part(before.folder, "encoder").train()
-    return EncoderForgetting(config, encoder, divide(before, rows, "the list"), Accelerator(cpu=True))
+    return EncoderForgetting(config, encoder, divide(before, rows), Accelerator(cpu=True))
 
 
 def trained(training: EncoderForgetting) -> EncoderForgetting:
@@ -93,7 +93,7 @@ def test_with_labels_a_forgotten_class_is_classified_as_others(memorised: Before
 
 def test_labels_that_are_not_there_are_missed(memorised: Before, rows: list[int]) -> None:
     unlabelled = replace(memorised, data=replace(memorised.data, classes=None))
-    images = divide(unlabelled, rows, "the list")
+    images = divide(unlabelled, rows)
     images = replace(images, retained=replace(images.retained, classes=None))
     training = forgetting(memorised, rows)
     config = replace(training.config, takedown=replace(training.settings, method="contrastive", supervised=True))

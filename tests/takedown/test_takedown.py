@@ -14,6 +14,8 @@ from tiny import tiny_config
 from synthdata.emission.run import load_run
 from synthdata.errors import MisuseError
 from synthdata.models import Encoder
+from synthdata.publishing.model_card import write_model_card
+from synthdata.publishing.pages import write_page
 from synthdata.takedown.before import Before, open_before
 from synthdata.takedown.config import TakedownConfig
 from synthdata.takedown.forgetting import EncoderForgetting
@@ -182,6 +184,17 @@ def test_damaged_weights_of_the_run_before_are_told(run_folder: Path, take_down_
     (damaged / "encoder" / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(MisuseError, match="encoder"):
         take_down_from(tmp_path / "new", run=str(damaged))
+
+
+def test_page_and_card_tell_of_the_takedown_and_name_no_image(taken_down: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(taken_down, tmp_path / "run"))
+    write_model_card(run)
+    page, card = write_page(run).read_text(), (run / "encoder" / "README.md").read_text()
+    assert "Takedown of images from a joint training, by the method calibration" in page
+    assert "| taken down | 4 training images, by the method `calibration` |" in card
+    for text in (page, card):
+        assert "exclude" not in text
+        assert str(taken_down.parent) not in text
 
 
 def test_the_encoder_of_the_new_run_loads_as_any(taken_down: Path) -> None:

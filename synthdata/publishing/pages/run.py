@@ -119,6 +119,8 @@ def _what(config: dict[str, Any]) -> str:
         return "Training of a generator from a classifier alone"
     if "method" in config:
         return f"Contrastive training of an encoder: {METHODS.get(config['method'], config['method'])}"
+    if "takedown" in config:
+        return f"Takedown of images from a joint training, by the method {config['takedown']['method']}"
     arm = config.get("arm", "")
     beside = {"real": "real images alone", "both": "real images, hard samples and positive pairs"}
     images = beside.get(arm, f"real images and {SYNTHETIC.get(arm, 'synthetic ones')}")
@@ -247,6 +249,10 @@ def _provenance(run: Path, config: dict[str, Any], report: dict[str, Any]) -> li
 
 
 def _command(run: Path, config: dict[str, Any]) -> str:
+    if "takedown" in config:
+        before, method = config["takedown"]["run"], config["takedown"]["method"]
+        told = f"--run {before} --method {method} --forget LIST"
+        return f"accelerate launch recipes/takedown.py {told} --output_dir {run.resolve().name}-again"
     recipe = "distil" if "classifier" in config else "contrast" if "method" in config else "joint"
     name = run.resolve().name
     return f"accelerate launch recipes/{recipe}.py --config {name}/config.yaml --output_dir {name}-again"
