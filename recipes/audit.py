@@ -9,6 +9,7 @@ retrain), it measures
 - membership inference against the encoder (EncoderMI, Liu et al., CCS 2021): AUC, true positives at 1 % false ones;
 - accuracy of a linear probe and of k-NN on retained, forgotten and test images;
 - the steps in which the encoder learns the images again;
+- with --shadows N, an attack on each image for itself, by N encoders trained with it or without it (U-LiRA);
 - near copies of them among generated images, and what the generator's own score gives away.
 
 First comes the power of the attack on the run before: where it cannot tell members there, nothing can be concluded from
@@ -33,7 +34,7 @@ def main() -> None:
     config = parse(AuditConfig, __doc__ or "")
     accelerator = Accelerator()
     use_idle_cores(accelerator.device.type)
-    result = on_main_process(lambda: audit(config, accelerator.device), accelerator)
+    result = on_main_process(lambda: audit(config, accelerator), accelerator)
     if result:
         print(as_markdown(result))
 

@@ -100,7 +100,11 @@ def load_run(folder: Path, device: torch.device) -> Run:
 
 def training_of(report: dict[str, Any]) -> dict[str, Any]:
     """What a dataset's manifest takes over from a run's report."""
-    return {name: value for name, value in report.items() if name in _TOLD or name.endswith("_top1")}
+    told = {name: value for name, value in report.items() if name in _TOLD or name.endswith("_top1")}
+    if "takedown" in report and report["takedown"]["method"] != "retrain":
+        for name in ("steps", "images_seen"):  # of the takedown, and not of the training before it
+            told.pop(name, None)
+    return told
 
 
 def _settings(kind: type[Settings], files: RunFiles, section: str) -> Settings:

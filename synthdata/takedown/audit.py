@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 from tqdm import tqdm
@@ -22,12 +23,15 @@ from synthdata.models import Encoder, Generator
 from synthdata.objectives import nt_xent
 from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeInt, PositiveInt, Seed
+from synthdata.reading import checked
 from synthdata.rng import generator_at, latents_at
 from synthdata.run_files import read_run
 from synthdata.takedown.audit_report import as_markdown, save_plot, verdict
 from synthdata.takedown.before import Before, Divided, divide, open_before
+from synthdata.takedown.config import ForgettingConfig
 from synthdata.takedown.membership import auc, bootstrapped, told_non_members, true_positive_rate, view_similarity
 from synthdata.takedown.named import rows_of_list
+from synthdata.takedown.shadows import attack_by_shadows
 from synthdata.training.run_directory import write_aside, writing
 from synthdata.views import RandomView
 
@@ -50,6 +54,8 @@ class AuditConfig:
         before: the run before; that of the takedown if not given.
         reference: a run that was trained without the images, whose values are the goal; without one, nothing says how
             much of them a run should know that never saw them.
+        shadows: encoders that are trained, on halves of the images, for an attack on each image for itself: an even
+            number, at least 4, each as long as the run before; 0 leaves it out. Those that are finished are kept.
         relearn_steps: most steps in which the encoder may learn the images again; 0 leaves this out.
         generated: generated images that are compared with the forgotten ones.
         seed: of what is drawn.
@@ -60,13 +66,14 @@ class AuditConfig:
     forget: PathText = "forget.txt"
     before: PathText | None = None
     reference: PathText | None = None
+    shadows: NonNegativeInt = 0
     relearn_steps: NonNegativeInt = 100
     generated: PositiveInt = 1000
     seed: Seed = 0
     output: PathText | None = None
 
 
-def audit(config: AuditConfig, device: torch.device) -> dict[str, Any]:
+def audit(config: AuditConfig, accelerator: Accelerator) -> dict[str, Any]:
     """Measure, and write the three files.
 
     Returns:
@@ -76,6 +83,10 @@ def audit(config: AuditConfig, device: torch.device) -> dict[str, Any]:
         MisuseError: the list or a run cannot be used, or there are too few images.
         FailureError: the files cannot be written.
     """
+    if config.shadows % 2 or config.shadows == 2:
+        raise MisuseError(f"shadows is {config.shadows}: it must be an even number, at least 4, or 0 for none")
+    if config.shadows and accelerator.num_processes > 1:
+        raise MisuseError("shadows are trained on one process: start the audit without others")
     settings = read_run(Path(config.run)).config
     told = config.before or (settings.get("takedown") or {}).get("run")
     if told is None:
@@ -92,9 +103,13 @@ def audit(config: AuditConfig, device: torch.device) -> dict[str, Any]:
     if config.reference is not None:
         _check_reference(Path(config.reference), rows, before)
         runs["reference"] = Path(config.reference)
-    measured = measure_runs(runs, images, before, config, device)
+    measured = measure_runs(runs, images, before, config, accelerator.device)
     result = {"forgotten": len(images.forgotten), **measured, "verdict": verdict(measured)}
     folder = Path(config.output) if config.output else Path(config.run) / "audit"
+    if config.shadows:
+        forgetting = checked(settings.get("takedown") or {}, ForgettingConfig)
+        told_apart = attack_by_shadows(before, images, forgetting, config.shadows, folder / "shadows", accelerator)
+        result["per_example"] = told_apart
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         save_plot(measured, folder / "audit.png")

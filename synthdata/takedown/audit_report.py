@@ -93,6 +93,12 @@ def _lines(result: dict[str, Any], names: list[str]) -> Iterator[tuple[str, list
         way, part = key.split("_")
         label = f"{'k-NN' if way == 'knn' else way}, {part} images"
         yield label, [f"{result[name]['accuracy'].get(key, float('nan')):.2f} %" for name in names]
+    if "per_example" in result:
+        each = result["per_example"]
+        yield (
+            f"attack on each image, AUC ({each['shadows']} shadows)",
+            [f"{each.get(name, ''):.3f}" if name in each else "" for name in names],
+        )
     if "relearn_steps" in result[names[0]]:
         steps = [result[name]["relearn_steps"] for name in names]
         yield "steps to learn them again", ["more than were tried" if each is None else str(each) for each in steps]

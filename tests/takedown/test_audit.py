@@ -1,19 +1,26 @@
 """The audit of a takedown."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from PIL import Image
 
 from synthdata.errors import MisuseError
 from synthdata.takedown.audit import AuditConfig, accuracies, audit, measure_runs
 from synthdata.takedown.before import Before, divide
-from synthdata.takedown.config import TakedownConfig
+from synthdata.takedown.config import ForgettingConfig, TakedownConfig
+from synthdata.takedown.membership import auc
+from synthdata.takedown.shadows import attack_by_shadows, halves, per_example_auc
 from synthdata.takedown.takedown import take_down
+from synthdata.training.config import JointTrainConfig
 
 CPU = torch.device("cpu")
+SHORT = JointTrainConfig(steps=4, batch_size=16, log_every=4)
+ACCELERATOR = Accelerator(cpu=True)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,7 @@ def forgotten(memorised: Before, tmp_path_factory: pytest.TempPathFactory) -> di
 
 def test_it_writes_a_table_a_plot_and_numbers_of_all_three_runs(forgotten: dict[str, Path]) -> None:
     settings = {"run": str(forgotten["new"]), "forget": str(forgotten["forget.txt"]), "relearn_steps": 10}
-    result = audit(AuditConfig(**settings, reference=str(forgotten["reference"])), CPU)  # type: ignore[arg-type]
+    result = audit(AuditConfig(**settings, reference=str(forgotten["reference"])), ACCELERATOR)  # type: ignore[arg-type]
     folder = forgotten["new"] / "audit"
     assert json.loads((folder / "audit.json").read_text()) == result
     assert 0.6 < result["power"]["auc"]["value"] < 1
@@ -43,6 +50,31 @@ def test_it_writes_a_table_a_plot_and_numbers_of_all_three_runs(forgotten: dict[
     assert "| | before | after | reference |" in (folder / "audit.md").read_text().replace("|  |", "| |")
     with Image.open(folder / "audit.png") as plot:
         assert plot.width > 300
+
+
+def test_shadows_have_half_of_the_images_each_and_every_image_is_in_half_of_them() -> None:
+    had = halves(7, 6, 0)
+    assert (had.sum(0) == 3).all()
+    assert not torch.equal(had[:, 0], had[:, 1])
+
+
+def test_an_attack_on_each_image_sees_what_one_on_all_does_not() -> None:
+    """Images that differ among themselves far more than by membership."""
+    had = halves(40, 8, 0)
+    own = torch.randn(40, generator=torch.Generator().manual_seed(0))
+    noise = 0.02 * torch.randn(8, 40, generator=torch.Generator().manual_seed(1))
+    scores = own + 0.1 * had + noise
+    assert auc(scores[had], scores[~had]) < 0.6
+    assert per_example_auc(scores, had) > 0.99
+    assert 0.4 < per_example_auc(own + noise, had) < 0.6
+
+
+def test_shadows_are_trained_and_attacked(memorised: Before, forgotten: dict[str, Path], tmp_path: Path) -> None:
+    rows = memorised.data.train.source_indices[:8].tolist()
+    short = replace(memorised, config=replace(memorised.config, train=replace(SHORT, temperature=0.2)))
+    found = attack_by_shadows(short, divide(memorised, rows), ForgettingConfig(), 4, tmp_path, ACCELERATOR)
+    assert found.keys() == {"before", "after", "shadows"}
+    assert all(0 <= found[name] <= 1 for name in ("before", "after"))
 
 
 def test_a_generator_is_compared_with_the_images(taken_down: Path, before: Before, run_folder: Path) -> None:
@@ -61,9 +93,10 @@ def test_what_cannot_be_audited_is_told(memorised: Before, forgotten: dict[str, 
         ({"run": str(memorised.folder)}, "no run of recipes/takedown.py"),
         ({"forget": str(tmp_path / "other.txt")}, "give the list that was taken down"),
         ({"reference": str(memorised.folder)}, "was trained on images of the list"),
+        ({"shadows": 3}, "shadows is 3"),
     ):
         with pytest.raises(MisuseError, match=words):
-            audit(AuditConfig(**settings | changes), CPU)  # type: ignore[arg-type]
+            audit(AuditConfig(**settings | changes), ACCELERATOR)  # type: ignore[arg-type]
 
 
 def test_too_few_retained_images_are_told(memorised: Before) -> None:
@@ -74,8 +107,6 @@ def test_too_few_retained_images_are_told(memorised: Before) -> None:
 
 
 def test_images_without_labels_have_no_accuracies(memorised: Before) -> None:
-    from dataclasses import replace
-
     images = divide(memorised, memorised.data.train.source_indices[:8].tolist())
     unlabelled = replace(images, retained=replace(images.retained, classes=None))
     assert accuracies(None, unlabelled, CPU) == {}  # type: ignore[arg-type]
