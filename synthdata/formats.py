@@ -137,6 +137,11 @@ class RunGenerator(TypedDict):
     pretrained: NotRequired[Text | None]
 
 
+class RunTakedown(TypedDict):
+    run: Text
+    method: Text
+
+
 class RunConfig(TypedDict):
     """A run's config.yaml, as far as others than its own training read it."""
 
@@ -146,6 +151,19 @@ class RunConfig(TypedDict):
     evaluation: NotRequired[RunEvaluation | None]
     generator: NotRequired[RunGenerator | None]
     emission: NotRequired[dict[str, Any] | None]
+    takedown: NotRequired[RunTakedown | None]
+
+
+class EncoderBefore(TypedDict):
+    encoder: dict[str, Sha256]
+
+
+class ReportedTakedown(TypedDict):
+    """What a report tells of the images that were taken down, and of the run that they were taken from."""
+
+    method: Text
+    forgotten: Count
+    before: EncoderBefore
 
 
 class Report(Training):
@@ -157,6 +175,7 @@ class Report(Training):
     processes: NotRequired[Count]
     wall_seconds: NotRequired[float]
     images_per_second: NotRequired[float]
+    takedown: NotRequired[ReportedTakedown]
     versions: NotRequired[dict[str, Text]]
 
 

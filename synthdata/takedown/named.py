@@ -15,6 +15,7 @@ from synthdata.errors import MisuseError
 from synthdata.evaluation import map_images
 from synthdata.models import Encoder
 from synthdata.paths import user_path
+from synthdata.processes import rank
 from synthdata.takedown.before import Before
 from synthdata.takedown.config import TakedownConfig
 from synthdata.takedown.listing import UnknownEntriesError, listed_rows, read_list
@@ -50,7 +51,8 @@ def rows_of_list(forget: str, before: Before) -> list[int]:
     try:
         return listed_rows(read_list(user_path(forget, "forget")), data.train.source, data.classes, data.source)
     except UnknownEntriesError as error:
-        print("\n".join(error.lines), file=sys.stderr)
+        if rank() == 0:
+            print("\n".join(error.lines), file=sys.stderr)
         raise
 
 

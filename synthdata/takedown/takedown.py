@@ -24,7 +24,7 @@ from synthdata.takedown.in_turn import InTurn
 from synthdata.takedown.membership import evaluated
 from synthdata.takedown.named import named_rows
 from synthdata.training.acceleration import to_device
-from synthdata.training.collective import local_main_process_first, on_main_process
+from synthdata.training.collective import on_main_process
 from synthdata.training.execution import Refresh, execute, finished_report, start_accelerator
 from synthdata.training.loop import Training
 from synthdata.training.run_directory import RunDirectory, writing
@@ -53,8 +53,7 @@ def take_down(config: TakedownConfig, refresh: Refresh | None = None) -> dict[st
     settings = ForgettingConfig(**{field.name: getattr(config, field.name) for field in fields(ForgettingConfig)})
     run_config = _run_config(config, settings, before)
     accelerator = start_accelerator(run_config)
-    with local_main_process_first(accelerator):
-        rows = named_rows(config, before, accelerator)
+    rows = named_rows(config, before, accelerator)
     return take_down_rows(run_config, before, rows, accelerator, refresh)
 
 

@@ -1,6 +1,6 @@
 """Tiny finished runs to take images out of, trained once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,15 @@ from synthdata.training import train_joint
 ROWS = [3, 14, 15, 92]
 SCORED_QUICKLY = {"evaluation__test": False, "evaluation__limit": 60, "evaluation__generated": 20}
 TakeDown = Callable[..., dict]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_pictures() -> Iterator[None]:
+    """Curves and grids take longer to draw than all else that these small runs do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("synthdata.training.execution.save_curves", lambda metrics, folder: None)
+        patch.setattr("synthdata.training.train.save_grid", lambda path, panels: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -28,10 +28,6 @@ from .conftest import ROWS, SCORED_QUICKLY, TakeDown
 CPU = torch.device("cpu")
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return {
         f"{path.parent.name}/{name}": tensor
@@ -52,13 +48,10 @@ def test_the_new_run_is_one_that_emission_opens_without_the_images(taken_down: P
     assert report["validation_linear_top1"] > 0
 
 
-def test_encoder_and_generator_are_others_and_the_run_before_is_as_it_was(
-    run_folder: Path, take_down_from: TakeDown, tmp_path: Path
-) -> None:
-    whole = contents(run_folder)
-    take_down_from(tmp_path / "new")
-    assert contents(run_folder) == whole
-    old, new = weights(run_folder), weights(tmp_path / "new")
+def test_encoder_and_generator_are_others_and_the_run_before_is_as_it_was(run_folder: Path, taken_down: Path) -> None:
+    begun = (taken_down / "config.yaml").stat().st_mtime_ns
+    assert all(path.stat().st_mtime_ns < begun for path in run_folder.rglob("*"))
+    old, new = weights(run_folder), weights(taken_down)
     assert old.keys() == new.keys()
     for part in ("encoder", "generator", "partner", "discriminator"):
         names = [name for name in old if name.startswith(f"{part}/") and old[name].is_floating_point()]
@@ -86,13 +79,27 @@ def test_one_that_was_killed_goes_on_to_the_same_bits(
 
 
 def test_retraining_is_the_run_itself_without_the_images(take_down_from: TakeDown, tmp_path: Path) -> None:
-    report = take_down_from(tmp_path / "new", method="retrain")
-    train_joint(tiny_config(tmp_path / "by hand", **SCORED_QUICKLY, data__exclude=str(ROWS), checkpoint__every=2))
-    expected, found = weights(tmp_path / "by hand"), weights(tmp_path / "new")
+    def trained(name: str, **changes: object) -> Path:
+        train_joint(tiny_config(tmp_path / name, arm="real", **SCORED_QUICKLY, **changes))
+        return tmp_path / name
+
+    settings = {"run": str(trained("before")), "method": "retrain"}
+    report = take_down_from(tmp_path / "new", **settings)
+    expected, found = weights(trained("by hand", data__exclude=str(ROWS))), weights(tmp_path / "new")
     assert expected
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
-    assert report["takedown"]["generator"] == "retrain"
-    assert take_down_from(tmp_path / "new", method="retrain", resume=True) == report
+    assert report["takedown"]["method"] == "retrain"
+    assert take_down_from(tmp_path / "new", **settings, resume=True) == report
+
+
+def test_retraining_from_a_generator_that_may_have_seen_the_images_is_refused(
+    run_folder: Path, take_down_from: TakeDown, tmp_path: Path
+) -> None:
+    pretrained = Path(shutil.copytree(run_folder, tmp_path / "pretrained"))
+    config = (pretrained / "config.yaml").read_text()
+    (pretrained / "config.yaml").write_text(config.replace("pretrained: null", f"pretrained: {run_folder}/generator"))
+    with pytest.raises(MisuseError, match="which may have seen the images"):
+        take_down_from(tmp_path / "new", run=str(pretrained), method="retrain")
 
 
 def test_a_takedown_of_a_takedown_keeps_out_what_was_taken_down_before(
