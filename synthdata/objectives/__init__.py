@@ -17,6 +17,13 @@ from synthdata.objectives.data_free import (
 from synthdata.objectives.gather import all_gather_with_gradient
 from synthdata.objectives.hard_negatives import Related, debiased_nt_xent, hard_negative_nt_xent, hasa_nt_xent
 from synthdata.objectives.hardness import bounded_hardness, hardness
+from synthdata.objectives.incremental import (
+    head_cross_entropy,
+    importance_weighted_distillation,
+    logit_distillation,
+    proximal_term,
+    split_cross_entropy,
+)
 from synthdata.objectives.info_nce import batch_info_nce, queue_info_nce
 from synthdata.objectives.realism import discriminator_loss, generator_loss, r1_penalty
 from synthdata.objectives.similarity import pair_similarity, similarity_loss, similarity_target
@@ -40,14 +47,19 @@ __all__ = [
     "hard_negative_nt_xent",
     "hardness",
     "hasa_nt_xent",
+    "head_cross_entropy",
+    "importance_weighted_distillation",
     "information_entropy_loss",
     "log_distillation",
     "multi_positive_nt_xent",
+    "logit_distillation",
     "nt_xent",
     "pair_similarity",
+    "proximal_term",
     "queue_info_nce",
     "r1_penalty",
     "similarity_loss",
     "similarity_target",
     "smoothness_loss",
+    "split_cross_entropy",
 ]
