@@ -12,6 +12,7 @@
     python recipes/benchmark.py explore-exploit --data.source digits --noise 0 0.2 0.4
     accelerate launch recipes/benchmark.py headroom --data.source digits --limits 150 1197
     python recipes/benchmark.py takedown --config recipes/configs/takedown/digits.yaml
+    python recipes/benchmark.py federated --arms "['fedavg','mfcl','oracle']"
     python recipes/benchmark.py data_free --data.source digits --classifier runs/classifier
 
 headline saves and stops in time, slimming, takedown and headroom on Ctrl-C, and the same command goes on; label-reach
@@ -31,6 +32,7 @@ with interruptible_imports():
     from synthdata.benchmarks.data_free import DataFreeBenchmarkConfig, data_free_table
     from synthdata.benchmarks.emission_rates import EmissionRatesConfig, emission_table
     from synthdata.benchmarks.explore_exploit import ExploreExploitConfig, explore_exploit_table
+    from synthdata.benchmarks.federated import FederatedBenchmarkConfig, federated_table
     from synthdata.benchmarks.headline import HeadlineConfig, run_headline
     from synthdata.benchmarks.headroom import HeadroomConfig, run_headroom
     from synthdata.benchmarks.label_reach import LabelReachConfig, label_reach_table
@@ -82,6 +84,12 @@ def contrast_settings(arguments: Sequence[str]) -> list[str]:
     return [*([] if others else [f"--config={CONFIGS / 'contrast' / 'digits.yaml'}"]), *arguments]
 
 
+def federated_settings(arguments: Sequence[str]) -> list[str]:
+    """The settings that suit digits, unless other images or settings are given."""
+    others = told(arguments, "config") or told(arguments, "data.source") not in (None, "digits")
+    return [*([] if others else [f"--config={CONFIGS / 'federated' / 'digits.yaml'}"]), *arguments]
+
+
 def printed(measure: Callable[[Any], str]) -> Callable[[Any], None]:
     return lambda config: print(measure(config))
 
@@ -117,6 +125,13 @@ VERBS: list[Verb] = [
     ),
     Verb("takedown", "images taken out in several ways", TakedownBenchmarkConfig, printed(takedown_table)),
     Verb("data_free", "students of a classifier's replay", DataFreeBenchmarkConfig, printed(data_free_table)),
+    Verb(
+        "federated",
+        "federated methods, and what the parts of mfcl are worth",
+        FederatedBenchmarkConfig,
+        printed(federated_table),
+        federated_settings,
+    ),
 ]
 
 

@@ -34,8 +34,7 @@ from synthdata.training import DistilConfig, distil
 from synthdata.training.distil import DistilTrainConfig
 from synthdata.training.execution import build_encoder
 
-Arm = Literal["replay", "untrained"]
-ARMS: tuple[Arm, ...] = ("replay", "untrained")
+Arm = Literal["replay", "untrained", "real"]
 _COPY_QUANTILE = 0.05
 _VALIDATION = 10
 """One row in so many of a replay chooses the student's weights: no real image does."""
@@ -59,6 +58,7 @@ class DataFreeBenchmarkConfig:
         train: its training.
         rows: rows of a replay.
         least_confidence: no row is in it that the classifier is less sure of.
+        arms: what students learn from: the classifier's replay, that of one that was never trained, real images.
         seeds: repetitions of everything that is random.
         split: "validation" while settings are chosen; "test" for the final figures.
         output: folder of the runs and datasets; what is there already is kept.
@@ -74,6 +74,7 @@ class DataFreeBenchmarkConfig:
     train: DistilTrainConfig = field(default_factory=DistilTrainConfig)
     rows: PositiveInt = 3000
     least_confidence: UnitInterval = 0.0
+    arms: list[Arm] = field(default_factory=lambda: ["replay", "untrained", "real"])
     seeds: PositiveInt = 3
     split: Literal["validation", "test"] = "test"
     output: str = "runs/data-free"
@@ -121,14 +122,18 @@ def _measure(config: DataFreeBenchmarkConfig, data: RealData, seed: int, acceler
     folder = Path(config.output) / f"seed-{seed}"
     held_out, device = data.test if config.split == "test" else data.validation, accelerator.device
     assert data.classes is not None
-    classifiers = {
-        "replay": _taught(config, data, seed, folder, accelerator),
-        "untrained": _untrained(config, data, seed),
-    }
-    scores = {"classifier, top-1 %": top1(classifiers["replay"].to(device), held_out, device)}
-    for arm in ARMS:
-        dataset, report = _replay(config, classifiers[arm], seed, folder / arm)
-        replay, student = read_replay(dataset), _network(config, data, seed, "student")
+    taught = _taught(config, data, seed, folder, accelerator)
+    scores = {"classifier, top-1 %": top1(taught.to(device), held_out, device)}
+    for arm in config.arms:
+        student = _network(config, data, seed, "student")
+        if arm == "real":
+            labelled = draw_labelled(data, config.rows, seed)
+            train_classifier(student, labelled, data.validation, seed, config.learning, accelerator)
+            scores["student of real images, top-1 %"] = top1(student, held_out, device)
+            continue
+        classifier = taught if arm == "replay" else _untrained(config, data, seed)
+        dataset, report = _replay(config, classifier, seed, folder / arm)
+        replay = read_replay(dataset)
         _learn(student, replay, seed, config, accelerator)
         scores |= {
             f"student of {arm}, top-1 %": top1(student, held_out, device),
@@ -136,12 +141,8 @@ def _measure(config: DataFreeBenchmarkConfig, data: RealData, seed: int, acceler
             f"{arm}: mean confidence": report["mean_confidence"],
         }
         if arm == "replay":
-            scores |= _copies(classifiers[arm].to(device), data, replay.images, held_out, device)
-    student = _network(config, data, seed, "student")
-    train_classifier(
-        student, draw_labelled(data, config.rows, seed), data.validation, seed, config.learning, accelerator
-    )
-    return scores | {"student of real images, top-1 %": top1(student, held_out, device)}
+            scores |= _copies(taught, data, replay.images, held_out, device)
+    return scores
 
 
 def _network(config: DataFreeBenchmarkConfig, data: RealData, seed: int, purpose: str) -> LinearClassifier:
