@@ -9,7 +9,7 @@ What it does:
 
 - divides the classes among tasks and the images of each among clients, alike for every method of a seed;
 - before each task gives the classifier rows for the new classes, and with mfcl trains the generator;
-- with --contrastive true lets mfcl's clients learn by contrast, on their own images and the generator's, before classes;
+- with --contrastive true lets mfcl's clients first learn by contrast, on their own images and the generator's;
 - goes on without a client that fails a round, and tells it (--train.dropout 0.2 lets clients go away);
 - saves and stops on Ctrl-C and SIGTERM; the same command with --resume true goes on, with the same result.
 

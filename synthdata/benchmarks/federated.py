@@ -61,7 +61,7 @@ def federated_table(config: FederatedBenchmarkConfig) -> str:
     reports: dict[str, list[dict[str, Any]]] = {arm: [] for arm in config.arms}
     for seed in range(config.seeds):
         for arm in config.arms:
-            reports[arm].append(federate(_run(config, arm, seed)))
+            reports[arm].append(federate(run_of(config, arm, seed)))
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     heading = f"{describe_machine(device)}; {config.data.source}, {reports[config.arms[0]][0]['split']} split"
     columns = "".join(f"{name:>18}" for name in _COLUMNS.values())
@@ -80,7 +80,7 @@ def _spread(values: Sequence[float]) -> str:
     return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
-def _run(config: FederatedBenchmarkConfig, arm: Arm, seed: int) -> FederatedConfig:
+def run_of(config: FederatedBenchmarkConfig, arm: Arm, seed: int) -> FederatedConfig:
     """The run of an arm, in a folder of its own."""
     shared = {each.name: getattr(config, each.name) for each in fields(FederatedConfig)}
     folder = str(Path(config.output_dir) / arm / f"seed-{seed}")

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -214,8 +215,9 @@ class _StopRequests:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "_StopRequests":
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._receive)
+        if threading.current_thread() is threading.main_thread():  # elsewhere, signals are those of the host program
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
