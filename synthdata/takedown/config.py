@@ -29,7 +29,7 @@ class ForgettingConfig:
         share: most steps of the encoder and of the tuning of the generator, as a share of the run's own.
         stop: end the encoder's steps when the views of the forgotten images are no more alike to it than those of
             validation images (supervised: when it classifies them no better). Going on would mark them out again.
-        learning_rate: of the encoder; a tenth of the run's own if not given.
+        learning_rate: of the encoder; a fifth of the run's own if not given.
         forgotten_share: share of a batch that is forgotten images.
         unlearning_weight: λ_UL of "contrastive", of what pushes and pulls the images.
         retaining_weight: λ_CE of "contrastive", of the loss of the retained images: the cross entropy of their labels,

@@ -64,7 +64,7 @@ class EncoderForgetting:
         if self.settings.method == "contrastive" and self.settings.supervised:
             self.head = _prototype_head(encoder, images, self.temperature, accelerator.device)
         trained = nn.ModuleList([encoder, *([self.head] if self.head else [])])
-        self.rate = self.settings.learning_rate or config.train.learning_rate / 10
+        self.rate = self.settings.learning_rate or config.train.learning_rate / 5
         self.optimizer = encoder_optimizer(trained, config.train.optimizer, self.rate, config.train.weight_decay)
         self.steps_taken: int | None = None
         self.start_at(0)

@@ -1,6 +1,7 @@
 """The benchmark of takedowns: its lists, its jobs, and its table."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TakedownBenchmarkConfig:
 
 
 @pytest.fixture(scope="module")
-def table(config: TakedownBenchmarkConfig) -> str:
-    return takedown_table(config)
+def table(config: TakedownBenchmarkConfig) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:  # curves take longer to draw than the small runs
+        patch.setattr("synthdata.training.execution.save_curves", lambda metrics, folder: None)
+        yield takedown_table(config)
 
 
 def test_every_list_has_the_run_before_its_reference_and_every_method(table: str, config: object) -> None:

@@ -60,9 +60,10 @@ def lively(run: Path, folder: Path, seed: int) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def without_fidelity() -> Iterator[None]:
-    """Which takes a thousand more images than the rows."""
+def few_references() -> Iterator[None]:
+    """What is measured beside the rows takes many times more images than these."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("synthdata.emission.criteria.REFERENCE_ROWS", 64)
         patch.setattr("synthdata.emission.emit.measure_fidelity", lambda *arguments: None)
         yield
 

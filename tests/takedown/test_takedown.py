@@ -186,6 +186,16 @@ def test_what_cannot_be_taken_down_is_told_in_one_line(
     assert not (tmp_path / "new" / "encoder").exists()
 
 
+def test_unknown_entries_are_told_a_line_each(
+    take_down_from: TakeDown, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "forget.txt").write_text("3\nclass:cat\n99999")
+    with pytest.raises(MisuseError, match="2 of 3 entries"):
+        take_down_from(tmp_path / "new", forget=str(tmp_path / "forget.txt"))
+    assert capsys.readouterr().err == "line 2: class:cat\nline 3: 99999\n"
+    assert not (tmp_path / "new").exists()
+
+
 def test_damaged_weights_of_the_run_before_are_told(run_folder: Path, take_down_from: TakeDown, tmp_path: Path) -> None:
     damaged = Path(shutil.copytree(run_folder, tmp_path / "damaged"))
     (damaged / "encoder" / "model.safetensors").write_bytes(b"nothing")
