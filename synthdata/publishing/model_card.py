@@ -132,7 +132,9 @@ def shareable(config: dict[str, Any]) -> dict[str, Any]:
         named, colon, path = config["classifier"].rpartition(":")
         shared["classifier"] = f"{named}{colon}{Path(path).name}"
     if config.get("data"):
-        data = {name: value for name, value in config["data"].items() if name not in ("root", "exclude")}
+        data = {name: value for name, value in config["data"].items() if name != "root"}
+        if data.get("exclude"):
+            del data["exclude"]
         shared["data"] = data | {"source": without_folders(data["source"])}
     if config.get("shards") and Path(config["shards"]).exists():
         shared["shards"] = without_folders(config["shards"])
