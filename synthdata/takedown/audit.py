@@ -215,7 +215,7 @@ def relearn(
     for step, batch in enumerate(_mixed(images, config.seed, device)):
         if step % _LOOK_EVERY == 0:
             known, others = (
-                view_similarity(encoder, part, views, device, seed=f"relearn {config.seed}").mean()
+                view_similarity(encoder, part, views, device, seed=f"audit {config.seed}").mean()
                 for part in (images.forgotten, images.retained.test)
             )
             if float(known - others) >= goal:
