@@ -15,10 +15,11 @@
     python recipes/benchmark.py federated --arms "['fedavg','mfcl','oracle']"
     python recipes/benchmark.py data_free --data.source digits --classifier runs/classifier
 
-headline saves and stops in time, slimming, takedown and headroom on Ctrl-C, and the same command goes on; label-reach
-and explore-exploit keep what is finished. headline and profile take the settings of recipes/joint.py as well, from
-recipes/configs/cifar10.yaml if no other --config is given; --preset smoke makes them small enough for two CPU cores.
-A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets the number of CPU threads.
+headline saves and stops in time, slimming, takedown, headroom and federated on Ctrl-C, and the same command goes on;
+label-reach, explore-exploit and data_free keep what is finished. headline and profile take the settings of
+recipes/joint.py as well, from recipes/configs/cifar10.yaml if no other --config is given; --preset smoke makes them
+small enough for two CPU cores. A machine that does nothing else gives steady numbers; OMP_NUM_THREADS sets the number
+of CPU threads.
 """
 
 import sys
