@@ -36,6 +36,7 @@ except ImportError as error:
     raise MisuseError(f"Flower cannot be loaded ({error}): install it with pip install -e '.[federated]'") from error
 
 CONNECT_SECONDS = 300.0
+QUERY_SECONDS = 60.0
 ROUND_SECONDS = 3600.0
 """A client that has not answered after so long is left out of a round, as it is with Flower's own strategies."""
 
@@ -88,25 +89,20 @@ def client_app(settings: Sequence[str] = ()) -> ClientApp:
 
 
 def grid_clients(grid: Grid) -> Engine:
-    """Clients that are nodes of a grid; where one is not connected, or does not answer in time, that is its answer."""
+    """Clients that are nodes of a grid; one that fails, or does not answer in time, is left out."""
 
     def engine(federation: Federation, device: torch.device) -> Clients:
         nodes = _connected(grid, federation.config.clients)
 
         def train(assignments: Sequence[Assignment], model: LinearClassifier, memory: Memory | None) -> list[Answer]:
+            nodes.update(_newly_connected(grid, nodes))
             content = _sent(model, memory)
-            messages = {
-                nodes[each.client]: Message(
-                    RecordDict(content | {"assignment": ConfigRecord(vars(each))}),
-                    nodes[each.client],
-                    MessageType.TRAIN,
-                )
-                for each in assignments
-            }
-            replies = {
-                reply.metadata.src_node_id: reply
-                for reply in grid.send_and_receive(messages.values(), timeout=ROUND_SECONDS)
-            }
+            messages = []
+            for each in assignments:
+                part = RecordDict(content | {"assignment": ConfigRecord(vars(each))})
+                messages.append(Message(part, nodes[each.client], MessageType.TRAIN))
+            replied = grid.send_and_receive(messages, timeout=ROUND_SECONDS)
+            replies = {reply.metadata.src_node_id: reply for reply in replied}
             return [_read(replies.get(nodes[each.client]), device) for each in assignments]
 
         return train
@@ -123,11 +119,7 @@ def _connected(grid: Grid, clients: int) -> dict[int, int]:
     nodes: dict[int, int] = {}
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
-        new = set(grid.get_node_ids()) - set(nodes.values())
-        questions = [Message(RecordDict(), node, MessageType.QUERY) for node in new]
-        for reply in grid.send_and_receive(questions, timeout=60.0) if questions else []:
-            if not reply.has_error():
-                nodes[int(reply.content["client"]["client"])] = reply.metadata.src_node_id
+        nodes |= _newly_connected(grid, nodes)
         if nodes.keys() >= set(range(clients)):
             return nodes
         if time.monotonic() > deadline:
@@ -137,6 +129,16 @@ def _connected(grid: Grid, clients: int) -> dict[int, int]:
                 f" with partition-id {missing[0]}: start their nodes, or lower clients"
             )
         time.sleep(0.5)
+
+
+def _newly_connected(grid: Grid, nodes: Mapping[int, int]) -> dict[int, int]:
+    """Of clients whose node is not among ``nodes``, the node: one that was started anew has another number there."""
+    new = set(grid.get_node_ids()) - set(nodes.values())
+    questions = [Message(RecordDict(), node, MessageType.QUERY) for node in new]
+    replies = grid.send_and_receive(questions, timeout=QUERY_SECONDS) if questions else []
+    return {
+        int(reply.content["client"]["client"]): reply.metadata.src_node_id for reply in replies if not reply.has_error()
+    }
 
 
 def _sent(model: LinearClassifier, memory: Memory | None) -> dict[str, ArrayRecord]:
