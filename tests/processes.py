@@ -22,7 +22,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "
 
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(
-    ["synthdata.benchmarks", "synthdata.training", "synthdata.emission", "synthdata.publishing"]
+    ["synthdata.training", "synthdata.takedown", "synthdata.federated", "synthdata.emission", "synthdata.publishing"]
 )
 
 

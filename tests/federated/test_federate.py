@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from processes import start_recipe, wait_for
+from processes import ForkedRecipe, wait_for
 from safetensors.torch import load_file
 
 from synthdata.configuration import parse
@@ -117,8 +117,8 @@ def test_the_recipe_ends_misuse_with_one_line_and_tells_the_scores(
     whole: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     folder, report = whole
-    running = start_recipe("federate", flags_of(tmp_path / "run", tasks=11))
-    finished = start_recipe("federate", [f"--config={folder}/config.yaml", f"--output_dir={folder}", "--resume"])
+    running = ForkedRecipe("federate", flags_of(tmp_path / "run", tasks=11))
+    finished = ForkedRecipe("federate", [f"--config={folder}/config.yaml", f"--output_dir={folder}", "--resume"])
     code, output, error = wait_for(running)
     assert (code, output, error.count("\n")) == (2, "", 1)
     assert error.startswith("error: tasks is 11")

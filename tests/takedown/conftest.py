@@ -16,7 +16,7 @@ SCORED_QUICKLY = {"evaluation__test": False, "evaluation__limit": 60, "evaluatio
 TakeDown = Callable[..., dict]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def without_pictures() -> Iterator[None]:
     """Curves and grids take longer to draw than all else that these small runs do."""
     with pytest.MonkeyPatch.context() as patch:
@@ -25,7 +25,7 @@ def without_pictures() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A joint training on 128 digits; no test may change it."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
@@ -33,7 +33,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def memorised(tmp_path_factory: pytest.TempPathFactory) -> Before:
     """A training of an encoder alone, long enough on 64 digits that it can be told who was in it."""
     folder = tmp_path_factory.mktemp("runs") / "memorised"
@@ -44,13 +44,13 @@ def memorised(tmp_path_factory: pytest.TempPathFactory) -> Before:
     return open_before(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def before(run_folder: Path) -> Before:
     """The run, opened."""
     return open_before(run_folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def forget(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A list of ``ROWS``."""
     path = tmp_path_factory.mktemp("lists") / "forget.txt"
@@ -58,7 +58,7 @@ def forget(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def take_down_from(run_folder: Path, forget: Path) -> TakeDown:
     """Take ``ROWS`` out of the run in as many steps as it had, unless told otherwise; returns the report."""
 
@@ -69,7 +69,7 @@ def take_down_from(run_folder: Path, forget: Path) -> TakeDown:
     return take_down_to
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def taken_down(take_down_from: TakeDown, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run without ``ROWS``, by calibration; no test may change it."""
     folder = tmp_path_factory.mktemp("runs") / "tiny-2"

@@ -1,11 +1,11 @@
-"""The recipes as a user starts them."""
+"""The recipes, on one process and on two."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import start_recipe, wait_for
+from processes import ForkedRecipe, run_on_two_processes, wait_for
 
 
 def logged(run: Path) -> list[dict[str, Any]]:
@@ -15,13 +15,10 @@ def logged(run: Path) -> list[dict[str, Any]]:
 def test_two_processes_take_down_as_one_does_and_an_audit_tells_of_it(
     run_folder: Path, forget: Path, taken_down: Path, tmp_path: Path
 ) -> None:
-    # torchrun itself reads --run, wherever it stands
-    (tmp_path / "run.yaml").write_text(f"run: {run_folder}")
-    flags = [f"--config={tmp_path / 'run.yaml'}", f"--forget={forget}", f"--output_dir={tmp_path / 'new'}"]
-    taking_down = start_recipe("takedown", [*flags, "--share=1.0", "--page=false"], processes=2)
+    flags = [f"--run={run_folder}", f"--forget={forget}", f"--output_dir={tmp_path / 'new'}"]
     audited = [f"--run={taken_down}", f"--forget={forget}", "--relearn_steps=5", "--generated=20"]
-    auditing = start_recipe("audit", [*audited, f"--output={tmp_path / 'audit'}"])
-    code, output, error = wait_for(taking_down)
+    auditing = ForkedRecipe("audit", [*audited, f"--output={tmp_path / 'audit'}"])
+    code, output, error = run_on_two_processes("takedown", [*flags, "--share=1.0", "--page=false"])
     assert code == 0, error
     assert "4 images taken down" in output
     one, two = logged(taken_down), logged(tmp_path / "new")

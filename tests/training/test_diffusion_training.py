@@ -50,8 +50,7 @@ def start(folder: Path, **changes: Any) -> JointTraining:
     return build_training(config, load_images(config.data), Accelerator(cpu=True))
 
 
-@pytest.mark.parametrize("train", ["lora", "all"])
-@pytest.mark.parametrize("stop", [2, 7])
+@pytest.mark.parametrize(("stop", "train"), [(2, "all"), (7, "lora")])
 def test_a_resumed_diffusion_run_ends_with_the_bits_of_one_never_stopped(stop: int, train: str, tmp_path: Path) -> None:
     whole, first, second = (start(tmp_path / "run", generator__diffusion__train=train) for _ in range(3))
     for iteration in range(whole.iterations):
