@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -99,7 +99,7 @@ def grid_clients(grid: Grid) -> Engine:
             content = _sent(model, memory)
             messages = []
             for each in assignments:
-                part = RecordDict(content | {"assignment": ConfigRecord(vars(each))})
+                part = RecordDict({**content, "assignment": ConfigRecord(vars(each))})
                 messages.append(Message(part, nodes[each.client], MessageType.TRAIN))
             replied = grid.send_and_receive(messages, timeout=ROUND_SECONDS)
             replies = {reply.metadata.src_node_id: reply for reply in replied}
@@ -137,7 +137,9 @@ def _newly_connected(grid: Grid, nodes: Mapping[int, int]) -> dict[int, int]:
     questions = [Message(RecordDict(), node, MessageType.QUERY) for node in new]
     replies = grid.send_and_receive(questions, timeout=QUERY_SECONDS) if questions else []
     return {
-        int(reply.content["client"]["client"]): reply.metadata.src_node_id for reply in replies if not reply.has_error()
+        cast("int", reply.content["client"]["client"]): reply.metadata.src_node_id
+        for reply in replies
+        if not reply.has_error()
     }
 
 
@@ -155,13 +157,13 @@ def _received(
 ) -> tuple[Assignment, LinearClassifier, Memory | None]:
     images, config = federation.train, federation.config
     like = new_model(config, images.image_size, images.channels, federation.plan.ends[0]).to(device)
-    model, memory = with_weights(like, _tensors(content["model"])), None
+    model, memory = with_weights(like, _tensors(content.array_records["model"])), None
     if "teacher" in content:
-        teacher = frozen_copy(with_weights(like, _tensors(content["teacher"])))
+        teacher = frozen_copy(with_weights(like, _tensors(content.array_records["teacher"])))
         generator = None
         if "generator" in content:
             generator = new_generator(teacher, config)
-            generator.members.load_state_dict(_tensors(content["generator"]))
+            generator.members.load_state_dict(_tensors(content.array_records["generator"]))
             generator.eval().requires_grad_(False)
         memory = Memory(teacher, generator)
     return Assignment(**content["assignment"]), model, memory
@@ -181,9 +183,9 @@ def _read(reply: Message | None, device: torch.device) -> Answer:
         return f"Flower tells error {reply.error.code} of it: {reply.error.reason}"
     if "failure" in reply.content:
         return str(reply.content["failure"]["reason"])
-    metrics = reply.content["metrics"]
-    weights = {name: value.to(device) for name, value in _tensors(reply.content["model"]).items()}
-    return ClientUpdate(weights, int(metrics["num-examples"]), float(metrics["loss"]))
+    metrics = reply.content.metric_records["metrics"]
+    weights = {name: value.to(device) for name, value in _tensors(reply.content.array_records["model"]).items()}
+    return ClientUpdate(weights, cast("int", metrics["num-examples"]), cast("float", metrics["loss"]))
 
 
 def _record(weights: Mapping[str, Tensor]) -> ArrayRecord:
