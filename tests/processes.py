@@ -69,7 +69,7 @@ class ForkedRecipe:
 
 
 def run_on_two_processes(name: str, flags: list[str]) -> tuple[int, str, str]:
-    """A recipe as torchrun starts it, to its end: the larger exit code, and what both said, the first process first."""
+    """A recipe, or the program of this path, as torchrun starts it: the worse exit code, and what both said."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -1,12 +1,10 @@
-"""What two processes that torchrun starts do together."""
+"""What two processes, started as torchrun starts them, do together."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
-from processes import ENVIRONMENT
+from processes import run_on_two_processes
 
 from synthdata.training.collective import largest_of_processes
 
@@ -62,9 +60,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each process had."""
     folder = tmp_path_factory.mktemp("collective")
     (folder / "program.py").write_text(PROGRAM)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-
-    subprocess.run([*launcher, str(folder / "program.py"), str(folder)], env=ENVIRONMENT, check=True, timeout=200)
+    exit_code, _, error = run_on_two_processes(str(folder / "program"), [str(folder)])
+    assert exit_code == 0, error
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
