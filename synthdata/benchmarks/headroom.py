@@ -4,13 +4,12 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
 from torch import Tensor
 
 from synthdata.data import DataConfig, RealData, load_images, stream, to_float
@@ -23,12 +22,10 @@ from synthdata.objectives import pair_similarity
 from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, PositiveInt, Seed
 from synthdata.rng import BatchRandom, generator_at
-from synthdata.training.acceleration import to_device
-from synthdata.training.contrast import ContrastTraining
-from synthdata.training.contrast_config import ContrastConfig, ContrastSettings
-from synthdata.training.execution import build_encoder, execute, finished_report, start_accelerator
+from synthdata.training.contrast import ContrastTraining, build_contrast, train_contrast
+from synthdata.training.contrast_config import ContrastConfig, ContrastSettings, one_of_several
+from synthdata.training.execution import execute, finished_report, start_accelerator
 from synthdata.training.method_scores import save_and_score
-from synthdata.training.methods import build_method
 from synthdata.training.run_directory import RunDirectory, write_aside, writing
 
 Positives = Literal["real", "more_images", "third_view", "neighbours", "class_alignment", "class_positives"]
@@ -102,11 +99,7 @@ class OracleTraining(ContrastTraining):
         labels = data.train.labels
         assert labels is not None
         self.labels = labels
-        set_seed(config.seed)
-        encoder = build_encoder(config.encoder, data.train.image_size, data.channels)
-        method = build_method("simclr", encoder, config.method_settings, config.train.temperature)
-        to_device(method, accelerator.device)
-        super().__init__(config, data, None, method, accelerator)
+        super().__init__(config, data, None, build_contrast(config, data, None, accelerator).method, accelerator)
 
     def start_at(self, iteration: int) -> None:
         super().start_at(iteration)
@@ -226,36 +219,33 @@ def headroom_verdict(comparison: Comparison) -> str:
 
 def _train(config: HeadroomConfig, job: HeadroomJob, data: RealData, accelerator: Accelerator) -> dict[str, Any]:
     run = run_config(config, job)
-    if (report := finished_report(run, accelerator)) is not None:
-        return report
     part = replace(data, train=data.train.subset(torch.arange(job.images)))
     if job.positives in ("third_view", *ORACLES):
-        training: ContrastTraining = OracleTraining(run, part, accelerator, job.positives, config.alignment_weight)
+        report = _train_oracle(run, part, job.positives, config.alignment_weight, accelerator)
     else:
-        set_seed(run.seed)
-        encoder = build_encoder(run.encoder, data.train.image_size, data.channels)
-        method = build_method(run.method, encoder, run.method_settings, run.train.temperature)
-        to_device(method, accelerator.device)
-        training = ContrastTraining(run, part, None, method, accelerator)
-
-    def finish(directory: RunDirectory) -> dict[str, Any]:
-        scores = save_and_score(training.method, directory, part, run.evaluation, accelerator.device)
-        return {"positives": job.positives, "images_seen": training.plan.images} | scores
-
-    report = execute(training, run, accelerator, finish, deadline=math.inf)
+        report = train_contrast(run, part, deadline=math.inf)
     shutil.rmtree(RunDirectory(Path(run.output_dir)).checkpoints, ignore_errors=True)
     return report
 
 
+def _train_oracle(
+    run: ContrastConfig, data: RealData, positives: Positives, weight: float, accelerator: Accelerator
+) -> dict[str, Any]:
+    if (report := finished_report(run, accelerator)) is not None:
+        return report
+    training = OracleTraining(run, data, accelerator, positives, weight)
+
+    def finish(directory: RunDirectory) -> dict[str, Any]:
+        scores = save_and_score(training.method, directory, data, run.evaluation, accelerator.device)
+        return {"positives": positives, "seed": run.seed, "images_seen": training.plan.images} | scores
+
+    return execute(training, run, accelerator, finish, deadline=math.inf)
+
+
 def run_config(config: HeadroomConfig, job: HeadroomJob) -> ContrastConfig:
-    shared = {setting.name: getattr(config, setting.name) for setting in fields(ContrastSettings)}
-    return replace(
-        ContrastConfig(**shared, data=replace(config.data, limit=job.images or None), seed=job.seed),
-        method="nnclr" if job.positives == "neighbours" else "simclr",
-        checkpoint=replace(config.checkpoint, keep=1),
-        output_dir=str(Path(config.output) / "runs" / job.name),
-        resume=True,
-    )
+    data = replace(config.data, limit=job.images or None)
+    run = one_of_several(config, data, job.seed, Path(config.output) / "runs" / job.name)
+    return replace(run, method="nnclr" if job.positives == "neighbours" else "simclr")
 
 
 def _limits(config: HeadroomConfig, data: RealData) -> list[int]:

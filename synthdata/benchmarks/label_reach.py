@@ -25,7 +25,7 @@ from synthdata.models import Encoder
 from synthdata.ranges import NonNegativeInt, PositiveInt
 from synthdata.run_files import read_run_file
 from synthdata.training.contrast import build_contrast, train_contrast
-from synthdata.training.contrast_config import ContrastConfig, ContrastSettings, Method
+from synthdata.training.contrast_config import ContrastConfig, ContrastSettings, Method, one_of_several
 from synthdata.training.execution import start_accelerator
 from synthdata.training.run_directory import RunDirectory, write_aside
 
@@ -207,18 +207,10 @@ def _recalls(encoder: Encoder, data: RealData, device: torch.device) -> dict[str
 
 
 def _run_config(config: LabelReachConfig, job: Job) -> ContrastConfig:
-    settings = {setting.name: getattr(config, setting.name) for setting in fields(ContrastSettings)}
-    return ContrastConfig(
-        **settings
-        | {
-            "method": job.method,
-            "train": replace(config.train, steps=max(1, job.steps)),
-            "checkpoint": replace(config.checkpoint, keep=1),
-        },
-        data=config.data,
-        seed=job.seed,
-        output_dir=str(Path(config.output) / "runs" / job.folder),
-        resume=True,
+    return replace(
+        one_of_several(config, config.data, job.seed, Path(config.output) / "runs" / job.folder),
+        method=job.method,
+        train=replace(config.train, steps=max(1, job.steps)),
     )
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,7 +26,7 @@ from synthdata.ranges import NonNegativeFloat, PositiveInt, Seed
 from synthdata.run_files import read_run_file
 from synthdata.training import train_contrast
 from synthdata.training.contrast import build_contrast
-from synthdata.training.contrast_config import ContrastConfig, ContrastSettings
+from synthdata.training.contrast_config import ContrastConfig, ContrastSettings, one_of_several
 from synthdata.training.execution import start_accelerator
 from synthdata.training.run_directory import RunDirectory, write_aside, writing
 
@@ -161,7 +161,6 @@ def load_slimming_data(config: SlimmingBenchmarkConfig) -> RealData:
 
 
 def _run_config(config: SlimmingBenchmarkConfig, job: SlimmingJob, steps: int) -> ContrastConfig:
-    shared = {setting.name: getattr(config, setting.name) for setting in fields(ContrastSettings)}
     settings, encoder = config.method_settings, config.encoder
     if job.arm.startswith("target"):
         encoder = replace(encoder, width=round(encoder.width * settings.slim_ratio))
@@ -174,14 +173,11 @@ def _run_config(config: SlimmingBenchmarkConfig, job: SlimmingJob, steps: int) -
     # the arm that is cut after training is the host, trained once
     folder = SlimmingJob("host", job.seed).name if job.arm == "cut" else job.name
     return replace(
-        ContrastConfig(**shared, data=config.data, seed=job.seed),
+        one_of_several(config, config.data, job.seed, Path(config.output) / "runs" / folder),
         method="sacl_xd" if job.arm in SLIMMED else "barlowtwins",
         method_settings=settings,
         encoder=encoder,
         train=replace(config.train, steps=steps),
-        checkpoint=replace(config.checkpoint, keep=1),
-        output_dir=str(Path(config.output) / "runs" / folder),
-        resume=True,
     )
 
 

@@ -4,7 +4,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from synthdata.ranges import PositiveInt
 from synthdata.training.checkpoint import latest_checkpoint, step_of
 from synthdata.training.collective import local_main_process_first
 from synthdata.training.contrast import train_contrast
-from synthdata.training.contrast_config import ContrastConfig, ContrastSettings, Mix
+from synthdata.training.contrast_config import ContrastConfig, ContrastSettings, Mix, one_of_several
 from synthdata.training.execution import start_accelerator
 from synthdata.training.run_directory import RunDirectory
 
@@ -211,21 +211,13 @@ def _run_folder(config: CompareConfig, job: Job) -> Path:
 
 
 def _run_config(config: CompareConfig, job: Job, budgets: list[int]) -> ContrastConfig:
-    settings = {setting.name: getattr(config, setting.name) for setting in fields(ContrastSettings)}
-    run = ContrastConfig(
-        **settings,
-        shards=job.way.shards,
-        data=replace(config.data, limit=job.images or config.data.limit),
-        mix=job.way.mix,
-        seed=job.seed,
-        output_dir=str(_run_folder(config, job)),
-        resume=True,
-    )
+    data = replace(config.data, limit=job.images or config.data.limit)
     return replace(
-        run,
+        one_of_several(config, data, job.seed, _run_folder(config, job)),
+        shards=job.way.shards,
+        mix=job.way.mix,
         views=config.synthetic_views if job.way.weaker else config.views,
         synthetic_share=config.synthetic_share if job.way.real else 1.0,
-        checkpoint=replace(config.checkpoint, keep=1),
         evaluation=replace(config.evaluation, labels=budgets),
     )
 

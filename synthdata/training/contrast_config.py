@@ -1,6 +1,7 @@
 """What contrastive training on emitted datasets can be told, with the default of everything."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Literal
 
 from synthdata.data import DataConfig
@@ -115,3 +116,10 @@ class ContrastConfig(ContrastSettings):
     seed: Seed = 0
     output_dir: PathText = "runs/contrast"
     resume: bool = False
+
+
+def one_of_several(settings: ContrastSettings, data: DataConfig, seed: int, folder: Path) -> ContrastConfig:
+    """One of the runs that a program compares: it goes on where it was, and keeps one checkpoint meanwhile."""
+    shared = {each.name: getattr(settings, each.name) for each in fields(ContrastSettings)}
+    shared["checkpoint"] = replace(settings.checkpoint, keep=1)
+    return ContrastConfig(**shared, data=data, seed=seed, output_dir=str(folder), resume=True)
