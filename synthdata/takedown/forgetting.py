@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from synthdata.data import Images, shuffled_indices, stream, to_float
+from synthdata.data import Images, stream, to_float
 from synthdata.errors import MisuseError
 from synthdata.evaluation import map_images
 from synthdata.models import Encoder, estimate_statistics
@@ -23,7 +23,8 @@ from synthdata.objectives import (
 from synthdata.rng import BatchRandom
 from synthdata.takedown.before import Divided
 from synthdata.takedown.config import TakedownRunConfig
-from synthdata.takedown.membership import evaluated, view_similarity
+from synthdata.takedown.membership import view_similarity
+from synthdata.takedown.sampling import places_of_few
 from synthdata.training.collective import largest_of_processes
 from synthdata.training.optimisation import encoder_optimizer, restore_layouts, step_optimizer
 from synthdata.views import RandomView
@@ -92,13 +93,7 @@ class EncoderForgetting:
         """One step of the optimiser; nothing once the images are forgotten."""
         if self.stopped:
             return {}
-        random = BatchRandom(
-            self.config.seed,
-            iteration,
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-            self.accelerator.device,
-        )
+        random = self._random(iteration)
         loss = {
             "calibration": self.calibration,
             "contrastive": self.supervised_contrast if self.head else self.contrast,
@@ -209,30 +204,27 @@ class EncoderForgetting:
         )
         return float(next(known)), float(next(known))
 
-    @torch.no_grad()
     def _accuracy(self, images: Images) -> float:
-        assert self.head is not None
-        images = _first(images)
+        images, head = _first(images), self.head
         labels = images.labels
+        assert head is not None
         assert labels is not None
-        with evaluated(self.encoder):
-            pixels = torch.stack([images[place] for place in range(len(images))])
-            answers = self.head(self.encoder(to_float(pixels.to(self.accelerator.device)))).argmax(1).cpu()
-        return float((answers == labels)[labels >= 0].float().mean())
+        scores = map_images(lambda batch: head(self.encoder(batch)), self.encoder, images, self.accelerator.device)
+        return float((scores.argmax(1) == labels)[labels >= 0].float().mean())
 
     def _settle_statistics(self) -> None:
         retained = self.images.retained.train
-        random = BatchRandom(
-            self.config.seed,
-            self.iterations,
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-            self.accelerator.device,
-        )
+        random = self._random(self.iterations)
         drawn = self._indices(retained, self.batch - self.forgotten_batch, self.iterations)
         batches = zip(range(STATISTICS_BATCHES), self._stream(retained, drawn), strict=False)
         estimate_statistics(
             self.encoder, (self._viewed(to_float(batch), f"statistics {n}", random) for n, batch in batches)
+        )
+
+    def _random(self, counter: int) -> BatchRandom:
+        accelerator = self.accelerator
+        return BatchRandom(
+            self.config.seed, counter, accelerator.process_index, accelerator.num_processes, accelerator.device
         )
 
     def _retained(self, random: BatchRandom) -> tuple[Tensor, Tensor]:
@@ -260,18 +252,8 @@ class EncoderForgetting:
         return images.labels[next(rows)].to(self.accelerator.device)
 
     def _indices(self, images: Images, batch: int, start: int) -> Iterator[Tensor]:
-        """Places in ``images``; of few images, each several times in a batch."""
-        count = len(images)
         purpose = "retained" if images is self.images.retained.train else "forgotten"
-        drawn = shuffled_indices(
-            count * -(-batch // count),
-            batch,
-            seed=f"{self.config.seed} takedown {purpose}",
-            start=start,
-            rank=self.accelerator.process_index,
-            world_size=self.accelerator.num_processes,
-        )
-        return (places % count for places in drawn)
+        return places_of_few(len(images), batch, f"{self.config.seed} takedown {purpose}", start, self.accelerator)
 
     def _stream(self, images: Images, indices: Iterator[Tensor]) -> Iterator[Tensor]:
         return stream(images, indices, self.accelerator.device, self.config.data.workers)

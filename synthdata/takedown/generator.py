@@ -9,16 +9,24 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from synthdata.data import shuffled_indices, stream, to_float, to_uint8
+from synthdata.data import stream, to_float, to_uint8
 from synthdata.emission.forgotten import Forgotten
 from synthdata.models import Encoder, Generator, Member
 from synthdata.rng import BatchRandom
 from synthdata.takedown.before import Divided
 from synthdata.takedown.config import TakedownRunConfig
+from synthdata.takedown.sampling import places_of_few
 from synthdata.training.joint import JointTraining, Terms
 
 
-class GeneratorTuning(JointTraining):
+class _BesideEncoder(JointTraining):
+    """A joint training whose encoder learns no more, and is another part's to keep."""
+
+    def _parts(self) -> dict[str, Any]:
+        return {name: part for name, part in super()._parts().items() if not name.startswith("encoder")}
+
+
+class GeneratorTuning(_BesideEncoder):
     """Tunes a GAN away from forgotten images, with replay of what it made before.
 
     The joint step's critic and generator go on as at the end of their training, on retained images, but that the critic
@@ -67,15 +75,8 @@ class GeneratorTuning(JointTraining):
         self.references = stream(self.data.train, real, device, workers)
         gone = self.images.forgotten
         batch = self.plan.generator_batch // 2
-        drawn = shuffled_indices(
-            len(gone) * -(-batch // len(gone)),
-            batch,
-            seed=f"{self.config.seed} takedown critic",
-            start=iteration,
-            rank=self.accelerator.process_index,
-            world_size=self.accelerator.num_processes,
-        )
-        self.refused = stream(gone, (places % len(gone) for places in drawn), device, workers)
+        drawn = places_of_few(len(gone), batch, f"{self.config.seed} takedown critic", iteration, self.accelerator)
+        self.refused = stream(gone, drawn, device, workers)
 
     def run(self, iteration: int) -> Terms:
         """One step of the critic and one of the generator."""
@@ -101,11 +102,8 @@ class GeneratorTuning(JointTraining):
             self._forgotten = self._make_forgotten()
         return self._forgotten
 
-    def _parts(self) -> dict[str, Any]:
-        return {name: part for name, part in super()._parts().items() if not name.startswith("encoder")}
 
-
-class GeneratorRetraining(JointTraining):
+class GeneratorRetraining(_BesideEncoder):
     """Trains a new generator on retained images, as the run did, beside an encoder that is not trained any more."""
 
     def __init__(
@@ -121,6 +119,3 @@ class GeneratorRetraining(JointTraining):
 
     def encoder_step(self, step: int) -> Terms:
         return {}
-
-    def _parts(self) -> dict[str, Any]:
-        return {name: part for name, part in super()._parts().items() if not name.startswith("encoder")}

@@ -16,12 +16,12 @@ class InTurn:
     """
 
     def __init__(self, parts: Mapping[str, Training]) -> None:
-        self._parts = dict(parts)
+        self.parts = dict(parts)
 
     @property
     def iterations(self) -> int:
         """Of all parts."""
-        return sum(part.iterations for part in self._parts.values())
+        return sum(part.iterations for part in self.parts.values())
 
     def describe(self, iteration: int) -> dict[str, Any]:
         """As of the part that ``iteration`` falls in."""
@@ -30,7 +30,7 @@ class InTurn:
 
     def start_at(self, iteration: int) -> None:
         """Point all parts at where they are before ``iteration``: at their end, on their way, or at their start."""
-        for part in self._parts.values():
+        for part in self.parts.values():
             part.start_at(min(max(iteration, 0), part.iterations))
             iteration -= part.iterations
 
@@ -41,14 +41,14 @@ class InTurn:
 
     def state_dict(self) -> dict[str, Any]:
         """Of every part, by its name."""
-        return {name: part.state_dict() for name, part in self._parts.items()}
+        return {name: part.state_dict() for name, part in self.parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts.items():
+        for name, part in self.parts.items():
             part.load_state_dict(state[name])
 
     def _place(self, iteration: int) -> tuple[Training, int]:
-        for part in self._parts.values():
+        for part in self.parts.values():
             if iteration < part.iterations:
                 return part, iteration
             iteration -= part.iterations

@@ -103,7 +103,7 @@ class _TakedownTraining(InTurn):
 
     def __init__(self, parts: dict[str, Training], generator: Generator | None) -> None:
         super().__init__(parts)
-        self.parts, self.generator = parts, generator
+        self.generator = generator
 
 
 def build_takedown(
