@@ -6,6 +6,7 @@ into manifest.json and removes the folder. The card is written afterwards, by wh
 
 import contextlib
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -54,6 +55,11 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
             "its emission is not finished: run the same command again" if begun else "name the directory of a dataset"
         )
         raise MisuseError(f"{folder} holds no {MANIFEST}: {mend}") from error
+
+
+def manifest_digest(path: Path) -> str:
+    """The sha256 of a manifest's bytes, by which another dataset names the one that it supersedes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_plan(folder: Path) -> Plan | None:

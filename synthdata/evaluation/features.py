@@ -1,6 +1,7 @@
 """What a network in evaluation mode makes of the images of a split."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -36,16 +37,25 @@ def map_images(
     Returns:
         (N, D) float32 on the CPU.
     """
-    training = network.training
-    network.eval()
     count = len(images) if limit is None else min(limit, len(images))
     batches = []
-    for start in range(0, count, BATCH):
-        stop = min(start + BATCH, count)
-        if images.pixels is not None:
-            pixels = images.pixels[start:stop]
-        else:
-            pixels = torch.stack([images[i] for i in range(start, stop)])
-        batches.append(function(to_float(pixels.to(device))).float().cpu())
-    network.train(training)
+    with evaluated(network):
+        for start in range(0, count, BATCH):
+            stop = min(start + BATCH, count)
+            if images.pixels is not None:
+                pixels = images.pixels[start:stop]
+            else:
+                pixels = torch.stack([images[i] for i in range(start, stop)])
+            batches.append(function(to_float(pixels.to(device))).float().cpu())
     return torch.cat(batches)
+
+
+@contextlib.contextmanager
+def evaluated(network: nn.Module) -> Iterator[None]:
+    """Hold ``network`` in evaluation mode."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)

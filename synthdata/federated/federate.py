@@ -13,10 +13,10 @@ from synthdata.data import load_images
 from synthdata.federated.config import FederatedConfig
 from synthdata.federated.federation import Federation
 from synthdata.federated.memory import Memory
-from synthdata.federated.model import frozen_copy, new_model, with_weights
+from synthdata.federated.model import new_model, with_weights
 from synthdata.federated.rounds import Clients, finished, local_clients
 from synthdata.federated.scores import TaskScores, evaluate_tasks, forgetting
-from synthdata.federated.server import aggregate, begin_task, new_generator
+from synthdata.federated.server import aggregate, begin_task, new_generator, restored_memory
 from synthdata.models import Classifier, LinearClassifier
 from synthdata.training.execution import execute, finished_report, start_accelerator
 from synthdata.training.run_directory import RunDirectory
@@ -90,12 +90,7 @@ class FederatedTraining:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model = with_weights(self.model, state["model"])
         if state["teacher"] is not None:
-            teacher = frozen_copy(with_weights(self.model, state["teacher"]))
-            generator = None
-            if state["generator"] is not None:
-                generator = new_generator(teacher, self.config)
-                generator.members.load_state_dict(state["generator"])
-            self.memory = Memory(teacher, generator)
+            self.memory = restored_memory(self.model, state["teacher"], state["generator"], self.config)
         self.scores = [TaskScores(seen, tasks) for seen, tasks in state["scores"]]
         self.images_seen, self.left_out = state["images_seen"], state["left_out"]
 

@@ -23,9 +23,9 @@ from synthdata.federated.config import FederatedConfig
 from synthdata.federated.federate import Engine, federate, summarise
 from synthdata.federated.federation import Federation
 from synthdata.federated.memory import Memory
-from synthdata.federated.model import frozen_copy, new_model, with_weights
+from synthdata.federated.model import new_model, with_weights
 from synthdata.federated.rounds import Answer, Clients, answer
-from synthdata.federated.server import new_generator
+from synthdata.federated.server import restored_memory
 from synthdata.models import LinearClassifier
 
 try:
@@ -159,13 +159,8 @@ def _received(
     like = new_model(config, images.image_size, images.channels, federation.plan.ends[0]).to(device)
     model, memory = with_weights(like, _tensors(content.array_records["model"])), None
     if "teacher" in content:
-        teacher = frozen_copy(with_weights(like, _tensors(content.array_records["teacher"])))
-        generator = None
-        if "generator" in content:
-            generator = new_generator(teacher, config)
-            generator.members.load_state_dict(_tensors(content.array_records["generator"]))
-            generator.eval().requires_grad_(False)
-        memory = Memory(teacher, generator)
+        generator = _tensors(content.array_records["generator"]) if "generator" in content else None
+        memory = restored_memory(like, _tensors(content.array_records["teacher"]), generator, config)
     return Assignment(**content["assignment"]), model, memory
 
 

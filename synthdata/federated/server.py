@@ -11,7 +11,7 @@ from synthdata.errors import FailureError, MisuseError
 from synthdata.federated.client import ClientUpdate
 from synthdata.federated.config import FederatedConfig
 from synthdata.federated.memory import Memory
-from synthdata.federated.model import frozen_copy, grow_head, last_layer, new_model
+from synthdata.federated.model import frozen_copy, grow_head, last_layer, new_model, with_weights
 from synthdata.federated.tasks import TaskPlan
 from synthdata.models import Classifier, DataFree, LinearClassifier
 from synthdata.processes import rank
@@ -73,6 +73,22 @@ def begin_task(
         source = frozen_copy(new_model(config, encoder.image_size, encoder.channels, known.out_features))
         source.to(known.weight.device)
     return Memory(teacher, fit_generator(source, config, task, memory.generator if memory else None))
+
+
+def restored_memory(
+    like: LinearClassifier, teacher: dict[str, Tensor], generator: dict[str, Tensor] | None, config: FederatedConfig
+) -> Memory:
+    """A memory from its weights: those of the teacher, and of the generator's members where there is one.
+
+    Args:
+        like: a classifier of the teacher's shape, whatever its classes.
+    """
+    known = frozen_copy(with_weights(like, teacher))
+    if generator is None:
+        return Memory(known)
+    images = new_generator(known, config)
+    images.members.load_state_dict(generator)
+    return Memory(known, images.eval().requires_grad_(False))
 
 
 def fit_generator(

@@ -11,7 +11,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from synthdata import __version__
 from synthdata.data.dataset_files import DatasetFiles
-from synthdata.emission.manifest import MANIFEST
+from synthdata.emission.manifest import MANIFEST, manifest_digest
 from synthdata.errors import FailureError, MisuseError
 from synthdata.formats import load_manifest
 from synthdata.publishing.push import Target, hub_errors_as_one_line
@@ -47,7 +47,7 @@ def look_for(source: str, old_manifest: Path) -> Found:
     """
     try:
         old = load_manifest(old_manifest)
-        digest = hashlib.sha256(old_manifest.read_bytes()).hexdigest()
+        digest = manifest_digest(old_manifest)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise MisuseError(f"{old_manifest} is no file: name the {MANIFEST} of the old dataset") from error
     files = DatasetFiles.of(source)

@@ -4,14 +4,14 @@ Liu et al., "EncoderMI" (CCS 2021, arXiv 2108.11023), in its threshold form: an 
 that it was trained on more alike than those of another.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from synthdata.data import Images, to_float
+from synthdata.evaluation.features import evaluated
 from synthdata.models import Encoder
 from synthdata.rng import generator_at
 from synthdata.views import RandomView, ViewConfig
@@ -47,17 +47,6 @@ def view_similarity(
             total = unit.sum(1).square().sum(1)  # of all pairs in both orders, each view with itself among them
             scores.append(((total - count) / (count * (count - 1))).cpu())
     return torch.cat(scores)
-
-
-@contextlib.contextmanager
-def evaluated(network: nn.Module) -> Iterator[None]:
-    """Hold ``network`` in evaluation mode."""
-    training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(training)
 
 
 def auc(members: Tensor, others: Tensor) -> float:

@@ -1,6 +1,5 @@
 """A dataset made again without what may have come from images that were taken down."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +21,7 @@ from synthdata.emission.dataset import Emission, check_output, write_dataset
 from synthdata.emission.emit import Samples, compute_device, compute_threads, deterministic
 from synthdata.emission.forgotten import FILE
 from synthdata.emission.kinds import KINDS, Kind, Row
-from synthdata.emission.manifest import MANIFEST
+from synthdata.emission.manifest import MANIFEST, manifest_digest
 from synthdata.emission.plan import Shard
 from synthdata.emission.run import Run, load_run
 from synthdata.emission.selection import blocks_of, selected_blocks
@@ -75,7 +74,7 @@ def take_down_shards(folder: Path, request: ShardsRequest) -> Emission:
     run = load_run(run_folder, device)
     rows: dict[Kind, int] = {kind: manifest["kinds"][kind]["rows"] for kind in manifest["kinds"]}
     with deterministic(), ModelThreads(run, device, compute_threads(settings, device)) as models:
-        supersedes = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        supersedes = manifest_digest(folder / MANIFEST)
         old = {kind: OldRows(folder, manifest, kind) for kind in rows}
         maker = _SupersedingRows(
             Samples(settings, models), old, supersedes, request.scope, report["takedown"]["method"]

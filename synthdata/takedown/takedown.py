@@ -15,13 +15,13 @@ from synthdata.emission.forgotten import FILE, Forgotten
 from synthdata.emission.run import load_part, model_identity
 from synthdata.errors import MisuseError
 from synthdata.evaluation import scores_and_draws
+from synthdata.evaluation.features import evaluated
 from synthdata.models import Encoder, Generator, load_generator, synchronise_batch_norm
 from synthdata.takedown.before import Before, Divided, divide, open_before
 from synthdata.takedown.config import ForgettingConfig, GeneratorWay, TakedownConfig, TakedownRunConfig
 from synthdata.takedown.forgetting import EncoderForgetting
 from synthdata.takedown.generator import GeneratorRetraining, GeneratorTuning
 from synthdata.takedown.in_turn import InTurn
-from synthdata.takedown.membership import evaluated
 from synthdata.takedown.named import named_rows
 from synthdata.training.acceleration import to_device
 from synthdata.training.collective import on_main_process
