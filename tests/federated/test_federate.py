@@ -9,28 +9,14 @@ import pytest
 import torch
 from processes import ForkedRecipe, wait_for
 from safetensors.torch import load_file
+from small_federations import SMALL_FEDERATION
 
 from synthdata.configuration import parse
 from synthdata.errors import MisuseError
 from synthdata.federated import FederatedConfig, federate
 from synthdata.models import load_classifier
 
-SETTINGS = {
-    "data.source": "digits",
-    "data.limit": 200,
-    "tasks": 2,
-    "clients": 4,
-    "rounds": 2,
-    "encoder.width": 4,
-    "generator.width": 4,
-    "generator.max_width": 8,
-    "generator.latent_dim": 8,
-    "rehearsal.steps": 2,
-    "rehearsal.batch_size": 8,
-    "train.clients_per_round": 2,
-    "train.epochs": 1,
-    "checkpoint.keep": 9,
-}
+SETTINGS = SMALL_FEDERATION | {"rounds": 2, "checkpoint.keep": 9}
 LOSSY = {"seed": 1, "train__dropout": 0.2}
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from processes import REPOSITORY
 from safetensors.torch import load_file
+from small_federations import SMALL_FEDERATION
 
 from synthdata.configuration import parse
 from synthdata.errors import FailureError, MisuseError
@@ -20,23 +21,8 @@ from synthdata.training.run_directory import flatten
 APP = REPOSITORY / "recipes" / "federated-app"
 # Flower reads these as it is loaded; nothing here may ask the network.
 os.environ |= {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "OMP_NUM_THREADS": "1"}
-SETTINGS = {
-    "data.source": "digits",
-    "data.limit": 200,
-    "tasks": 2,
-    "clients": 4,
-    "rounds": 1,
-    "seed": 1,
-    "encoder.width": 4,
-    "generator.width": 4,
-    "generator.max_width": 8,
-    "generator.latent_dim": 8,
-    "rehearsal.steps": 2,
-    "rehearsal.batch_size": 8,
-    "train.clients_per_round": 2,
-    "train.epochs": 1,
-    "train.dropout": 0.2,  # one of two clients is lost in either round
-}
+# one of two clients is lost in either round
+SETTINGS = SMALL_FEDERATION | {"rounds": 1, "seed": 1, "train.dropout": 0.2}
 
 
 @pytest.fixture
