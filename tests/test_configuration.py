@@ -6,6 +6,7 @@ import yaml
 
 from synthdata.configuration import parse, positional
 from synthdata.errors import MAX_LENGTH, MisuseError
+from synthdata.federated import FederatedConfig
 from synthdata.training import ContrastConfig, JointConfig
 from synthdata.training.compare import CompareConfig
 
@@ -245,4 +246,5 @@ def test_the_home_folder_takes_the_place_of_a_tilde(tmp_path: Path, monkeypatch:
     told = (config.output_dir, config.emission.output, config.generator.pretrained)
     assert told == (f"{tmp_path}/run", f"{tmp_path}/set", f"{tmp_path}/g")
     assert parse(CompareConfig, "", ["--shards", "~/a", "b"]).shards == [str(tmp_path / "a"), "b"]
+    assert parse(FederatedConfig, "", ["--output_dir", "~/fed"]).output_dir == str(tmp_path / "fed")
     assert parsed("--output_dir=a/~b").output_dir == "a/~b"

@@ -27,6 +27,7 @@ from synthdata.errors import MisuseError
 from synthdata.evaluation.features import map_images
 from synthdata.evaluation.finetune import FineTuningConfig, Labelled, draw_labelled, top1, train_classifier
 from synthdata.models import Classifier, DataFreeConfig, EncoderConfig, LinearClassifier, load_classifier
+from synthdata.paths import PathText
 from synthdata.publishing.complete import complete_dataset
 from synthdata.ranges import PositiveInt, UnitInterval
 from synthdata.rng import generator_at
@@ -77,7 +78,7 @@ class DataFreeBenchmarkConfig:
     arms: list[Arm] = field(default_factory=lambda: ["replay", "untrained", "real"])
     seeds: PositiveInt = 3
     split: Literal["validation", "test"] = "test"
-    output: str = "runs/data-free"
+    output: PathText = "runs/data-free"
 
 
 def data_free_table(config: DataFreeBenchmarkConfig) -> str:

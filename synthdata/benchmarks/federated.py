@@ -11,6 +11,7 @@ import torch
 from synthdata.benchmarks.machine import describe_machine
 from synthdata.federated import FederatedConfig, federate
 from synthdata.federated.config import Method
+from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt
 
 Arm = Literal[
@@ -49,7 +50,7 @@ class FederatedBenchmarkConfig(FederatedConfig):
 
     arms: list[Arm] = field(default_factory=lambda: ["fedavg", "fedprox", "fedlwf", "mfcl", "oracle"])
     seeds: PositiveInt = 5
-    output_dir: str = "runs/federated-benchmark"
+    output_dir: PathText = "runs/federated-benchmark"
 
 
 def federated_table(config: FederatedBenchmarkConfig) -> str:

@@ -22,6 +22,7 @@ from synthdata.evaluation.labelled import check_labels
 from synthdata.evaluation.score import score_encoder
 from synthdata.evaluation.summary import Summary, markdown_table
 from synthdata.models import Encoder
+from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeInt, PositiveInt
 from synthdata.run_files import read_run_file
 from synthdata.training.contrast import build_contrast, train_contrast
@@ -56,7 +57,7 @@ class LabelReachConfig(ContrastSettings):
     withheld: list[str] = field(default_factory=list)
     withheld_seeds: PositiveInt = 5
     reach_images: PositiveInt | None = None
-    output: str = "out/label-reach"
+    output: PathText = "out/label-reach"
 
 
 @dataclass(frozen=True)

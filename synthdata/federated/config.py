@@ -5,6 +5,7 @@ from typing import Literal
 
 from synthdata.data import DataConfig
 from synthdata.models import DataFreeConfig, EncoderConfig
+from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, PartialShare, PositiveFloat, PositiveInt, Seed, UnitInterval
 from synthdata.training.config import CheckpointConfig
 from synthdata.views import ViewConfig
@@ -121,7 +122,7 @@ class FederatedConfig:
     contrastive: bool = False
     test: bool = True
     seed: Seed = 0
-    output_dir: str = "runs/federated"
+    output_dir: PathText = "runs/federated"
     resume: bool = False
     tracker: Literal["tensorboard"] | None = None
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
