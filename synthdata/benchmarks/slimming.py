@@ -247,4 +247,4 @@ def effective_rank(features: Tensor) -> float:
 def _batches(images: Images, size: int) -> Iterator[Tensor]:
     for positions in torch.arange(len(images)).split(size):
         if len(positions) > 1:
-            yield to_float(torch.stack([images[int(position)] for position in positions]))
+            yield to_float(images.gather(positions))

@@ -127,8 +127,7 @@ class _LightlyLoop:
         train, device = config.train, accelerator.device
         self._device, self._autocast, self._rate = device, accelerator.autocast, train.learning_rate
         transform = SimCLRTransform(input_size=config.image_size, cj_strength=0.5, gaussian_blur=0.0)
-        pixels = torch.stack([data.train[i] for i in range(len(data.train))])
-        dataset = _TransformedImages(pixels, transform)
+        dataset = _TransformedImages(data.train.gather(), transform)
         # What the workers prepare ahead. As much is read before and after what is timed, so that they are as busy
         # while the clock runs as in a long training.
         self._ahead = 2 * workers

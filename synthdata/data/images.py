@@ -113,6 +113,13 @@ class Images(Dataset[Tensor]):
         first = self._name(int(self._candidates[0]))
         raise MisuseError(f"none of the {len(self._candidates)} images can be read, first {first}: replace them")
 
+    def gather(self, positions: Tensor | None = None) -> Tensor:
+        """(K, C, H, W) uint8 on the CPU: the images at ``positions`` (K,), or all of them."""
+        if (pixels := self.pixels) is not None:
+            return pixels if positions is None else pixels[positions]
+        positions = torch.arange(len(self)) if positions is None else positions
+        return torch.stack([self[position] for position in positions.tolist()])
+
     def subset(self, positions: Tensor) -> "Images":
         """The images at ``positions`` (K,) of `candidates`; already decoded pixels are reused."""
         part = Images(self._split, self._candidates[positions], self._format, self._resident_bytes)

@@ -40,13 +40,9 @@ def map_images(
     count = len(images) if limit is None else min(limit, len(images))
     batches = []
     with evaluated(network):
-        for start in range(0, count, BATCH):
-            stop = min(start + BATCH, count)
-            if images.pixels is not None:
-                pixels = images.pixels[start:stop]
-            else:
-                pixels = torch.stack([images[i] for i in range(start, stop)])
-            batches.append(function(to_float(pixels.to(device))).float().cpu())
+        for positions in torch.arange(count).split(BATCH):
+            pixels = images.gather(positions).to(device)
+            batches.append(function(to_float(pixels)).float().cpu())
     return torch.cat(batches)
 
 

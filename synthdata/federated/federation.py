@@ -47,10 +47,7 @@ class Federation:
         """The images that a client has in a task: those of this one, or with oracle of all so far."""
         tasks = range(task + 1) if self.config.method == "oracle" else [task]
         images = self.train.subset(torch.cat([self._owned[each][client] for each in tasks]))
-        pixels = images.pixels
-        if pixels is None:
-            pixels = torch.stack([images[row] for row in range(len(images))])
-        return ClientData(pixels.to(device), self._labels(images).to(device))
+        return ClientData(images.gather().to(device), self._labels(images).to(device))
 
     def assignments(self, task: int, round: int) -> list[Assignment]:
         """The parts of the clients that train in a round."""

@@ -262,8 +262,7 @@ def _of_generator(
 
     def known(part: Images) -> RealNeighbours:
         embeddings = map_images(encoder, encoder, part, device)
-        pixels = torch.stack([part[place] for place in range(len(part))])
-        return RealNeighbours.of([(embeddings.to(device), pixels.to(device))])
+        return RealNeighbours.of([(embeddings.to(device), part.gather().to(device))])
 
     forgotten, limit = known(images.forgotten), known(images.retained.train).copy_distance(_COPY_QUANTILE)
     near = 0

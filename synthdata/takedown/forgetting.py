@@ -25,7 +25,7 @@ from synthdata.takedown.before import Divided
 from synthdata.takedown.config import TakedownRunConfig
 from synthdata.takedown.membership import view_similarity
 from synthdata.takedown.sampling import places_of_few
-from synthdata.training.collective import largest_of_processes
+from synthdata.training.collective import batch_random, largest_of_processes
 from synthdata.training.optimisation import encoder_optimizer, restore_layouts, step_optimizer
 from synthdata.views import RandomView
 
@@ -222,10 +222,7 @@ class EncoderForgetting:
         )
 
     def _random(self, counter: int) -> BatchRandom:
-        accelerator = self.accelerator
-        return BatchRandom(
-            self.config.seed, counter, accelerator.process_index, accelerator.num_processes, accelerator.device
-        )
+        return batch_random(self.accelerator, self.config.seed, counter)
 
     def _retained(self, random: BatchRandom) -> tuple[Tensor, Tensor]:
         """Two views of this process's retained images."""

@@ -86,6 +86,5 @@ def told_non_members(forgotten: Tensor, retained: Tensor, others: Tensor) -> flo
 
 
 def _batches(images: Images, device: torch.device) -> Iterator[tuple[int, Tensor]]:
-    for start in range(0, len(images), _BATCH):
-        stop = min(start + _BATCH, len(images))
-        yield start, to_float(torch.stack([images[place] for place in range(start, stop)]).to(device))
+    for positions in torch.arange(len(images)).split(_BATCH):
+        yield int(positions[0]), to_float(images.gather(positions).to(device))

@@ -102,7 +102,7 @@ def _agree(config: TakedownConfig, before: Before, rows: list[int], distances: l
         return
     shown: Images = before.data.train.of_rows(torch.tensor(rows[:_SHOWN]))
     captions = [f"{row}: {distance:.3f}" for row, distance in zip(rows, distances, strict=True)][:_SHOWN]
-    near = to_float(torch.stack([shown[place] for place in range(len(shown))]))
+    near = to_float(shown.gather())
     save_grid(picture, [("given", to_float(given[None]), None), ("near", near, captions)])
     if not sys.stdin.isatty():
         raise MisuseError(f"nobody can be asked: look at {picture}, then add --yes, which also removes it")

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 
 from synthdata.errors import SynthdataError
+from synthdata.rng import BatchRandom
 
 Result = TypeVar("Result")
 
@@ -46,6 +47,14 @@ def on_main_process(act: Callable[[], Result], accelerator: Accelerator) -> Resu
     if exit_code:
         sys.exit(exit_code)
     return result
+
+
+def batch_random(
+    accelerator: Accelerator, seed: int, step: int, device: torch.device | str | None = None
+) -> BatchRandom:
+    """The random numbers of this process's rows of the batch ``step``, on its own device if no other is given."""
+    device = accelerator.device if device is None else device
+    return BatchRandom(seed, step, accelerator.process_index, accelerator.num_processes, device)
 
 
 @contextlib.contextmanager

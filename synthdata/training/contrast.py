@@ -28,7 +28,7 @@ from synthdata.errors import MisuseError
 from synthdata.models import synchronise_batch_norm
 from synthdata.rng import BatchRandom
 from synthdata.training.acceleration import compile_networks, to_device
-from synthdata.training.collective import local_main_process_first
+from synthdata.training.collective import batch_random, local_main_process_first
 from synthdata.training.contrast_config import ContrastConfig
 from synthdata.training.contrast_plan import ContrastPlan
 from synthdata.training.execution import Refresh, build_encoder, execute, finished_report, start_accelerator
@@ -136,9 +136,7 @@ class ContrastTraining:
 
     def random_at(self, step: int, device: torch.device | str | None = None) -> BatchRandom:
         """The random numbers of a micro-batch."""
-        accelerator = self.accelerator
-        device = accelerator.device if device is None else device
-        return BatchRandom(self.config.seed, step, accelerator.process_index, accelerator.num_processes, device)
+        return batch_random(self.accelerator, self.config.seed, step, device)
 
     def _drawn_negatives(self, anchors: Iterator[Tensor], start: int) -> Iterator[Negatives]:
         """The negatives of each batch of anchors."""

@@ -13,9 +13,9 @@ from torch import Tensor
 from synthdata.models import Classifier, DataFree, DataFreeConfig, load_classifier
 from synthdata.paths import PathText
 from synthdata.ranges import PositiveFloat, PositiveInt, Seed
-from synthdata.rng import BatchRandom, latents_at
+from synthdata.rng import latents_at
 from synthdata.training.acceleration import to_device
-from synthdata.training.collective import local_main_process_first
+from synthdata.training.collective import batch_random, local_main_process_first
 from synthdata.training.config import CheckpointConfig
 from synthdata.training.execution import Refresh, execute, finished_report, start_accelerator
 from synthdata.training.figures import save_grid
@@ -112,9 +112,7 @@ class DistilTraining:
     def run(self, iteration: int) -> dict[str, Tensor]:
         """One step: images that the classifier sorts surely, evenly, and with the statistics that it knows."""
         accelerator, train = self.accelerator, self.config.train
-        random = BatchRandom(
-            self.config.seed, iteration, accelerator.process_index, accelerator.num_processes, accelerator.device
-        )
+        random = batch_random(accelerator, self.config.seed, iteration)
         latents = random.latents("generator latents", self.rows, self.generator.latent_shape)
         with accelerator.autocast():
             terms = self.generator.terms(self.generator.sample(latents))

@@ -24,6 +24,7 @@ from synthdata.objectives import (
     similarity_target,
 )
 from synthdata.rng import BatchRandom
+from synthdata.training.collective import batch_random
 from synthdata.training.config import JointConfig
 from synthdata.training.contrast_config import Method, MethodConfig
 from synthdata.training.methods import SACLXD, build_method
@@ -327,10 +328,7 @@ class JointTraining:
         return view.apply(images, random.rows(purpose, len(images), view.draw))
 
     def _random(self, counter: int) -> BatchRandom:
-        accelerator = self.accelerator
-        return BatchRandom(
-            self.config.seed, counter, accelerator.process_index, accelerator.num_processes, accelerator.device
-        )
+        return batch_random(self.accelerator, self.config.seed, counter)
 
     def _indices(self, purpose: str, batch: int, start: int) -> Iterator[Tensor]:
         accelerator = self.accelerator
