@@ -10,6 +10,8 @@
 - alignment and uniformity of two random views;
 - label reach: the share of the labels' variance that a linear readout of the features can express on held-out images,
   beside its chance level, and the classes that it reaches least;
+- --corruptions true: linear probe and k-NN on noisy, blurred, pale and coarse test images, as means over the five
+  severities of CIFAR-10-C;
 - transfer: linear probe and k-NN on other data, brought to the encoder's image size and channels.
 
 --save_classifier DIR writes the encoder with its linear probe as a classifier, for recipes/distil.py.

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from synthdata.data import DataConfig, RealData
 from synthdata.errors import MisuseError
 from synthdata.evaluation.alignment import alignment_and_uniformity
+from synthdata.evaluation.corruptions import score_corruptions
 from synthdata.evaluation.explore_exploit import check_images
 from synthdata.evaluation.finetune import FineTuningConfig, fine_tune
 from synthdata.evaluation.held_out_reach import HeldOutReach, held_out_reach
@@ -47,6 +48,7 @@ class EvaluateConfig:
         fine_tuning_share: share of the training images whose labels fine-tuning sees.
         fine_tuning: how all weights are trained.
         views: augmentation that alignment and uniformity are measured with.
+        corruptions: also measure the probes of clean images on noisy, blurred, pale and coarse test images.
         reach_images: held-out labelled images of one draw of label reach; ten for each feature if not given. Encoders
             compare at equal numbers.
         output: folder for evaluation.json and evaluation.md; not written if not given.
@@ -63,6 +65,7 @@ class EvaluateConfig:
     fine_tuning_share: UnitInterval = 0.1
     fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
     views: ViewConfig = field(default_factory=ViewConfig.simclr)
+    corruptions: bool = False
     reach_images: PositiveInt | None = None
     output: PathText | None = None
     save_classifier: PathText | None = None
@@ -151,6 +154,8 @@ def _tasks(subject: Subject, config: EvaluateConfig, accelerator: Accelerator) -
         yield source, "fine-tuning", partial(_fine_tuned, encoder, data, tuned, seed, config.fine_tuning, accelerator)
     for seed in range(config.seeds):
         yield source, "alignment", partial(_alignment, encoder, data, config.views, seed, device)
+    if config.corruptions:
+        yield source, "corruptions", partial(score_corruptions, encoder, data, device, config.limit)
 
 
 def _fine_tuned(
