@@ -6,7 +6,8 @@
 
 What it does:
 
-- samples on every process of the launcher, or as one process of a job array (``--worker 3 --workers 16``);
+- samples on every process of the launcher, or as one process of a job array: that of Slurm, PBS, LSF, AWS Batch,
+  Kubernetes and others that it finds itself in (recipes/slurm/emit.sbatch), or ``--worker 3 --workers 16``;
 - keeps hard samples and pairs within bands of hardness and similarity, real enough, and no copies of training images;
 - writes WebDataset tar files or Parquet (``--format parquet``), a manifest with every file's sha256, a card, Croissant
   metadata, and index.html, a page to look through the rows (``--page false`` for none);
@@ -20,7 +21,7 @@ from synthdata.errors import interruptible_imports, one_line_errors
 
 with interruptible_imports():
     from synthdata.configuration import parse
-    from synthdata.emission.config import EmissionConfig
+    from synthdata.emission.config import EmissionConfig, join_job_array
     from synthdata.emission.dataset import summary
     from synthdata.emission.emit import emit
     from synthdata.publishing.complete import complete_dataset
@@ -28,6 +29,7 @@ with interruptible_imports():
 
 def main() -> None:
     config = parse(EmissionConfig, __doc__ or "")
+    join_job_array(config)
     emission = emit(config)
     complete_dataset(config.output, config.page)
     if emission.tells:

@@ -9,9 +9,10 @@
 Leaves a run directory: index.html to look at, also while the run goes on (--page false for none), encoder/, generator/
 (a diffusers pipeline), samples/ and curves/ (PNG), metrics.jsonl, report.json, progress.json, config.yaml and
 checkpoints/; and a dataset, of the run runs/NAME in out/NAME beside runs/, of any other in its own folder dataset/
-(--emission.output DIR puts it elsewhere). Ctrl-C or SIGTERM saves and stops; the same command
-with --resume true goes on. A run that was killed resumes from its last checkpoint and, on a CPU, ends with the same
-bits as one never interrupted. All arms take equally many encoder steps over equally many images.
+(--emission.output DIR puts it elsewhere). Ctrl-C, SIGTERM or SIGUSR1 saves and stops; the same command with --resume
+true goes on, and recipes/slurm/joint.sbatch does so by itself. A run that was killed resumes from its last checkpoint
+and, on a CPU, ends with the same bits as one never interrupted. All arms take equally many encoder steps over equally
+many images.
 
 One process under accelerate launch computes on the CPU cores that nobody uses when it starts, and goes on with as many
 when it is resumed; OMP_NUM_THREADS, or accelerate's --num_cpu_threads_per_process, says another number.

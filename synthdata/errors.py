@@ -39,7 +39,7 @@ class Interrupted(SynthdataError):  # noqa: N818
 
 
 class _Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, which clean up alike."""
+    """One of ``STOP_SIGNALS``, which clean up alike."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__()
@@ -63,6 +63,9 @@ def shortened(text: str, length: int = MAX_LENGTH) -> str:
     return f"{line[:head]} … {line[head + 3 - length :]}"
 
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Ctrl-C, what ends a job, and what a scheduler sends some time before (Slurm's ``--signal=USR1@120``)."""
+
 ECHO_SECONDS = 1.0
 """A signal that follows another so soon is the same request: launchers pass on a Ctrl-C that processes see already."""
 
@@ -71,15 +74,15 @@ ECHO_SECONDS = 1.0
 def one_line_errors(go_on: str = AGAIN) -> Iterator[None]:
     """End the program with one line on stderr and an exit code instead of a traceback.
 
-    ``error: …`` and the error's exit code; or, for Ctrl-C and SIGTERM, what to do to go on, and 130 or 143. Misuse and
-    signals are seen by all processes of a run alike and told by the first, so that one cause gives one line; a failure
-    may meet any of them.
+    ``error: …`` and the error's exit code; or, for Ctrl-C, SIGTERM and SIGUSR1, what to do to go on, and 130, 143 or
+    138. Misuse and signals are seen by all processes of a run alike and told by the first, so that one cause gives one
+    line; a failure may meet any of them.
 
     Args:
-        go_on: what a person does to go on after Ctrl-C or SIGTERM.
+        go_on: what a person does to go on after such a signal.
     """
     handler = _stop_handler()
-    afterwards: dict[int, Any] = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    afterwards: dict[int, Any] = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
     try:
         yield
     except Interrupted as error:
@@ -101,12 +104,12 @@ def one_line_errors(go_on: str = AGAIN) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible_imports() -> Iterator[None]:
-    """End the program with one line on Ctrl-C and SIGTERM while its libraries load, which takes seconds.
+    """End the program with one line on Ctrl-C, SIGTERM and SIGUSR1 while its libraries load, which takes seconds.
 
     There is nothing to clean up yet, and an exception could be lost in one of the callbacks that imports run: the
     program ends where it is.
     """
-    before = {number: signal.signal(number, _end_at_once) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, _end_at_once) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -16,3 +16,8 @@ def local_rank() -> int:
 def world_size() -> int:
     """How many processes there are, over all machines."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def spans_machines() -> bool:
+    """Whether one launcher started processes on several machines."""
+    return world_size() > int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))

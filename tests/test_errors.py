@@ -35,7 +35,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, error
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
 def test_a_signal_ends_in_one_line_that_says_how_to_go_on(number: signal.Signals, exit_code: int) -> None:
     process = start("time.sleep(60)")
     assert process.stdout is not None

@@ -1,10 +1,13 @@
 """What an emission can be told, with the default of everything."""
 
+import sys
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from synthdata.errors import MisuseError
+from synthdata.job_arrays import array_task
 from synthdata.paths import PathText
+from synthdata.processes import rank
 from synthdata.ranges import Increasing, NonNegativeInt, PositiveInt, Range, UnitInterval, check_ranges
 
 Format = Literal["webdataset", "parquet"]
@@ -24,8 +27,10 @@ class DatasetConfig:
         image_format: "png" and lossless "webp" keep every pixel; "jpeg" does not.
         quality: of "jpeg", 1 to 100.
         license: of the dataset, as the Hub spells it (such as cc-by-4.0); told in the card.
-        worker: this process's number, from 0, in a job array of `workers` processes without a launcher.
-        workers: number of processes of the job array.
+        worker: this process's number, from 0, in a job array of `workers` processes without a launcher; that of the job
+            array that a scheduler says it is in (Slurm, PBS, LSF, Grid Engine, AWS Batch, Google Cloud, Kubernetes), if
+            not given.
+        workers: number of processes of the job array; of PBS and Kubernetes, which do not tell it, to be given.
         page: also write index.html, to look through the rows.
     """
 
@@ -36,8 +41,8 @@ class DatasetConfig:
     image_format: ImageFormat = "png"
     quality: Annotated[int, Range(1, 100)] = 95
     license: str | None = None
-    worker: NonNegativeInt = 0
-    workers: PositiveInt = 1
+    worker: NonNegativeInt | None = None
+    workers: PositiveInt | None = None
     page: bool = True
 
 
@@ -83,5 +88,25 @@ def check_config(config: EmissionConfig) -> None:
         raise MisuseError("nothing to emit: hard, pairs and replay are 0; give --hard N, --pairs N or --replay N")
     if config.replay and config.hard + config.pairs:
         raise MisuseError("replay comes from a run without an encoder, hard and pairs from one with: give either")
-    if config.worker >= config.workers:
-        raise MisuseError(f"worker is {config.worker}: it must be between 0 and {config.workers - 1}")
+    if (config.worker or 0) >= (workers := config.workers or 1):
+        raise MisuseError(f"worker is {config.worker}: it must be between 0 and {workers - 1}")
+
+
+def join_job_array(config: DatasetConfig) -> None:
+    """Give ``config`` the worker and workers of the job array that this process is in, unless it has a worker.
+
+    For programs that do nothing but write a dataset: one that does more may be in an array for another reason.
+
+    Raises:
+        MisuseError: the scheduler's variables do not fit together, or do not say enough.
+    """
+    task = array_task(config.workers) if config.worker is None else None
+    if task is None:
+        return
+    config.worker, config.workers = task.worker, task.workers
+    if task.workers > 1 and rank() == 0:
+        print(
+            f"worker {task.worker} of {task.workers} (from 0), as {task.variable} of {task.scheduler} says; "
+            "--worker 0 --workers 1 makes all shards here",
+            file=sys.stderr,
+        )

@@ -269,7 +269,7 @@ def _finish_if_complete(folder: Path, is_begun: bool) -> dict[str, Any] | None:
 
 def _process(config: DatasetConfig) -> tuple[int, int]:
     """The number of this process and how many there are, over the job array and the launcher."""
-    return config.worker * world_size() + rank(), config.workers * world_size()
+    return (config.worker or 0) * world_size() + rank(), (config.workers or 1) * world_size()
 
 
 def _command(config: Any, program: str) -> str:

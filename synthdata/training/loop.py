@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from synthdata.errors import ECHO_SECONDS, FailureError, Interrupted
+from synthdata.errors import ECHO_SECONDS, STOP_SIGNALS, FailureError, Interrupted
 from synthdata.threads import use_threads_again
 from synthdata.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, tensors_of
 from synthdata.training.collective import largest_of_processes, on_main_process
@@ -76,7 +76,7 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
         Seconds spent in iterations, over all resumed parts.
 
     Raises:
-        Interrupted: after SIGTERM or Ctrl-C, after the last iteration too; the state is saved.
+        Interrupted: after Ctrl-C, SIGTERM or SIGUSR1, after the last iteration too; the state is saved.
         OutOfTime: at the deadline, likewise.
         FailureError: if a term of a loss is not finite, or the disk is full.
     """
@@ -206,7 +206,7 @@ _DEADLINE = 1
 
 
 class _StopRequests:
-    """Turns a deadline, SIGTERM and SIGINT into a request met between iterations; a later signal is obeyed at once."""
+    """Turns a deadline and ``STOP_SIGNALS`` into a request met between iterations; a later signal is obeyed at once."""
 
     def __init__(self, deadline: float | None) -> None:
         self.received = 0
@@ -216,7 +216,7 @@ class _StopRequests:
 
     def __enter__(self) -> "_StopRequests":
         if threading.current_thread() is threading.main_thread():  # elsewhere, signals are those of the host program
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOP_SIGNALS:
                 self._previous[number] = signal.signal(number, self._receive)
         return self
 

@@ -44,8 +44,10 @@ class ConstructVerb(Verb[Any]):
 def construct(config: "Config") -> None:
     """Write the dataset and its card, and print what is in it."""
     from synthdata.construction.construct import construct as write
+    from synthdata.emission.config import join_job_array
     from synthdata.publishing.complete import complete_dataset
 
+    join_job_array(config)
     written = write(config)
     complete_dataset(written.folder, config.page)
     if written.manifest is None:
