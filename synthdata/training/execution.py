@@ -175,15 +175,16 @@ def _execute(
     accelerator: Accelerator,
     finish: Callable[[RunDirectory], dict[str, Any]],
 ) -> dict[str, Any]:
-    seconds = run_loop(training, run, settings, accelerator)
+    spent = run_loop(training, run, settings, accelerator)
 
     def finish_and_report() -> dict[str, Any]:
         with writing(run.path / "curves"):
             save_curves(run.metrics, run.path / "curves")
         made = finish(run)
         report = made | {
-            "wall_seconds": round(seconds, 1),
-            "images_per_second": round(made["images_seen"] / seconds, 1),
+            "wall_seconds": round(spent.wall, 1),
+            "cpu_seconds": round(spent.cpu, 2),
+            "images_per_second": round(made["images_seen"] / spent.wall, 1),
             "versions": {"python": platform.python_version()} | _library_versions(),
             "device": device_name(accelerator.device),
             "processes": accelerator.num_processes,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.distributed as dist
@@ -69,20 +69,31 @@ class OutOfTime(Interrupted):
     """The run met its deadline, and its state is saved."""
 
 
-def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, accelerator: Accelerator) -> float:
+class Spent(NamedTuple):
+    """Seconds of this process: that passed, and that its threads were computing in, whatever else the machine did."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+
+def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, accelerator: Accelerator) -> Spent:
     """Run ``training`` from its newest checkpoint, or from the start, to its end.
 
     Returns:
-        Seconds spent in iterations, over all resumed parts.
+        What was spent in iterations, over all resumed parts.
 
     Raises:
         Interrupted: after Ctrl-C, SIGTERM or SIGUSR1, after the last iteration too; the state is saved.
         OutOfTime: at the deadline, likewise.
         FailureError: if a term of a loss is not finite, or the disk is full.
     """
-    start, log, seconds_before = _restore(training, run, accelerator)
+    start, log, before = _restore(training, run, accelerator)
     training.start_at(start)
-    began = time.perf_counter()
+    began = Spent(time.perf_counter(), time.process_time())
+
+    def spent() -> Spent:
+        return Spent(before.wall + time.perf_counter() - began.wall, before.cpu + time.process_time() - began.cpu)
+
     reached = Progress(run, start, training.iterations) if accelerator.is_main_process else None
     stop = _StopRequests(settings.deadline)
     with stop, _progress(settings, training.iterations, start, accelerator.is_main_process) as progress:
@@ -107,14 +118,13 @@ def run_loop(training: Training, run: RunDirectory, settings: LoopSettings, acce
             if accelerator.is_main_process:
                 settings.observe(done)
             if saving:
-                seconds = seconds_before + time.perf_counter() - began
-                state = _state(training, log, seconds)
+                state = _state(training, log, spent())
                 _require_finite(state, iteration, run)
                 on_main_process(partial(save_checkpoint, run.checkpoints, done, state, settings.keep), accelerator)
             saved = f"stopped and saved as {run.checkpoints / f'step-{done:09d}'}; {GO_ON} to go on"
             if stopping:
                 raise (OutOfTime if stop.received == _DEADLINE else Interrupted)(stop.received, saved)
-    return seconds_before + time.perf_counter() - began
+    return spent()
 
 
 def _progress(
@@ -125,27 +135,28 @@ def _progress(
     return tqdm(total=iterations, initial=start, disable=not is_shown, dynamic_ncols=True)
 
 
-def _restore(training: Training, run: RunDirectory, accelerator: Accelerator) -> tuple[int, "_Log", float]:
+def _restore(training: Training, run: RunDirectory, accelerator: Accelerator) -> tuple[int, "_Log", Spent]:
     log = _Log(run, accelerator)
     checkpoint = latest_checkpoint(run.checkpoints)
-    start, seconds = 0, 0.0
+    start, spent = 0, Spent()
     if checkpoint is not None:
         start, state = load_checkpoint(checkpoint)
         training.load_state_dict(state["training"])
-        log.recent, seconds = state["recent"], state["seconds"]
+        log.recent, spent = state["recent"], Spent(state["seconds"], state.get("cpu_seconds", 0.0))
         if "threads" in state and accelerator.device.type == "cpu":
             use_threads_again(state["threads"])
     if accelerator.is_main_process:
         run.cut_metrics(start)
     accelerator.wait_for_everyone()
-    return start, log, seconds
+    return start, log, spent
 
 
-def _state(training: Training, log: "_Log", seconds: float) -> dict[str, Any]:
+def _state(training: Training, log: "_Log", spent: Spent) -> dict[str, Any]:
     return {
         "training": training.state_dict(),
         "recent": log.recent,
-        "seconds": seconds,
+        "seconds": spent.wall,
+        "cpu_seconds": spent.cpu,
         "threads": torch.get_num_threads(),
     }
 
