@@ -37,11 +37,14 @@ class Divided:
 
     Attributes:
         forgotten: what is taken down now.
+        learned: those of them that the run may have been trained on, itself, before an earlier takedown or by way of
+            the generator that it began with: the others left nothing in its weights.
         retained: everything else: training images less these, and the other splits, likewise.
         taken_down: what was taken down before, and now.
     """
 
     forgotten: Images
+    learned: Images
     retained: RealData
     taken_down: Images
 
@@ -96,4 +99,13 @@ def divide(before: Before, rows: Sequence[int]) -> Divided:
     forgotten, every = (train.of_rows(torch.tensor(each)) for each in (list(rows), taken))
     if not len(forgotten):
         raise MisuseError("none of the listed images can be read: list others")
-    return Divided(forgotten, retained, every)
+    return Divided(forgotten, _learned(forgotten, before), retained, every)
+
+
+def _learned(forgotten: Images, before: Before) -> Images:
+    config = before.config
+    if config.arm != "real" and config.generator.pretrained is not None:
+        return forgotten
+    earlier = torch.tensor(config.data.exclude or [], dtype=torch.long)
+    trained_on = torch.cat([before.data.train.source_indices, earlier])
+    return forgotten.subset(torch.isin(forgotten.source_indices, trained_on).nonzero().flatten())

@@ -42,7 +42,7 @@ class EncoderForgetting:
 
     Each batch holds retained and forgotten images in fixed shares, so that a short list is met at every step. Once
     ``stopped``, the iterations that are left do nothing. The last thing is to set batch statistics from retained
-    images alone.
+    images alone. Images that were never learned are none to forget; where all are such, the encoder stays as it is.
 
     Args:
         config: the new run.
@@ -67,7 +67,7 @@ class EncoderForgetting:
         trained = nn.ModuleList([encoder, *([self.head] if self.head else [])])
         self.rate = self.settings.learning_rate or config.train.learning_rate / 5
         self.optimizer = encoder_optimizer(trained, config.train.optimizer, self.rate, config.train.weight_decay)
-        self.steps_taken: int | None = None
+        self.steps_taken: int | None = None if len(images.learned) else 0
         self.start_at(0)
 
     @property
@@ -81,7 +81,9 @@ class EncoderForgetting:
 
     def start_at(self, iteration: int) -> None:
         """Point the streams of images at ``iteration``."""
-        retained, forgotten = self.images.retained.train, self.images.forgotten
+        retained, forgotten = self.images.retained.train, self.images.learned
+        if not len(forgotten):
+            return
         drawn, self.retained_rows = tee(self._indices(retained, self.batch - self.forgotten_batch, iteration))
         self.retained_batches = self._stream(retained, drawn)
         drawn, own, self.forgotten_rows = tee(self._indices(forgotten, self.forgotten_batch, iteration), 3)
@@ -114,7 +116,7 @@ class EncoderForgetting:
         anchors, keys, own = self._embed(torch.cat([view_1, own_1]), torch.cat([view_2, other]), own_2)
         forgotten = torch.arange(len(anchors), device=anchors.device) >= len(view_1)
         settings = self.settings
-        negative = settings.negative_weight if len(self.images.forgotten) > 1 else 0.0
+        negative = settings.negative_weight if len(self.images.learned) > 1 else 0.0
         return alignment_calibration(
             anchors, keys, own, forgotten, self.temperature, negative, settings.positive_weight
         )
@@ -133,7 +135,7 @@ class EncoderForgetting:
         """Contrastive unlearning as published: from retained images of one's class, to those of other classes."""
         assert self.head is not None
         labels, retained_labels = (
-            self._labels(self.images.forgotten, self.forgotten_rows),
+            self._labels(self.images.learned, self.forgotten_rows),
             self._labels(self.images.retained.train, self.retained_rows),
         )
         retained, own = self._embed(self._retained(random)[0], self._forgotten(random)[0])
@@ -172,7 +174,7 @@ class EncoderForgetting:
 
     def _looks_after(self, done: int) -> bool:
         """Whether to look now: after every pass over the forgotten images, and at the end."""
-        a_pass = -(-len(self.images.forgotten) // self.forgotten_batch)
+        a_pass = -(-len(self.images.learned) // self.forgotten_batch)
         return done == self.iterations or done % max(a_pass, LEAST_STEPS_BETWEEN_LOOKS) == 0
 
     def _look(self, done: int) -> dict[str, Tensor]:
@@ -190,7 +192,7 @@ class EncoderForgetting:
         Views are looked at as whoever attacks the encoder does, on images and views that no audit uses. With labels it
         is accuracy, of which a class that is gone may have what chance gives.
         """
-        forgotten, others = self.images.forgotten, self.images.retained.validation
+        forgotten, others = self.images.learned, self.images.retained.validation
         if self.head:
             accuracy = self._accuracy(forgotten)
             held_out = self._accuracy(others)

@@ -73,7 +73,7 @@ class GeneratorTuning(_BesideEncoder):
         device, workers = self.accelerator.device, self.config.data.workers
         real = self._indices("takedown references", self.plan.generator_batch, iteration)
         self.references = stream(self.data.train, real, device, workers)
-        gone = self.images.forgotten
+        gone = self.images.learned
         batch = self.plan.generator_batch // 2
         drawn = places_of_few(len(gone), batch, f"{self.config.seed} takedown critic", iteration, self.accelerator)
         self.refused = stream(gone, drawn, device, workers)

@@ -111,6 +111,8 @@ def build_takedown(
 ) -> tuple[Encoder, _TakedownTraining]:
     """The training of a takedown at its first iteration, and the encoder that it is of.
 
+    Where none of the images was learned, encoder and generator are those of the run before, and nothing is trained.
+
     Raises:
         MisuseError: the run before has no such models, or they cannot forget in the way that is asked for.
     """
@@ -124,8 +126,8 @@ def build_takedown(
     parts: dict[str, Training] = {"encoder": EncoderForgetting(config, encoder, images, accelerator)}
     generator = None
     if config.arm != "real":
-        way = generator_way(config)
-        if way == "tune":
+        way, learned = generator_way(config), len(images.learned) > 0
+        if way == "tune" or not learned:
             generator = load_generator(before.folder / "generator", config.generator.gan)
         else:
             generator = new_generator(config.generator, encoder.image_size, encoder.channels)
@@ -134,9 +136,9 @@ def build_takedown(
         def forgotten() -> Forgotten:
             return known_of(encoder, images, device)
 
-        if way == "tune":
+        if way == "tune" and learned:
             parts["generator"] = GeneratorTuning(config, images, encoder, generator, accelerator, forgotten)
-        else:
+        elif learned:
             parts["generator"] = GeneratorRetraining(config, images, encoder, generator, accelerator)
     return encoder, _TakedownTraining(parts, generator)
 
@@ -216,14 +218,13 @@ def _account(
     with writing(run.path / FILE):
         known_of(encoder, images, device).save(aside)
         aside.replace(run.path / FILE)
-    trained = torch.isin(images.forgotten.candidates, before.data.train.source_indices)
     generator = None if config.arm == "real" else generator_way(config)
     return {
         "takedown": {
             "method": config.takedown.method,
             "generator": "retrain" if generator and config.takedown.method == "retrain" else generator,
             "forgotten": len(images.forgotten),
-            "never_trained_on": int((~trained).sum()),
+            "never_trained_on": len(images.forgotten) - len(images.learned),
             "taken_down": len(images.taken_down),
             "before": {"encoder": model_identity(before.folder / "encoder", encoder)["sha256"]},
             "wall_seconds_before": before.report.get("wall_seconds"),

@@ -18,6 +18,8 @@ from synthdata.takedown.shadows import attack_by_shadows, halves, per_example_au
 from synthdata.takedown.takedown import take_down
 from synthdata.training.config import JointTrainConfig
 
+from .conftest import ROWS
+
 CPU = torch.device("cpu")
 SHORT = JointTrainConfig(steps=4, batch_size=16, log_every=4)
 ACCELERATOR = Accelerator(cpu=True)
@@ -78,7 +80,7 @@ def test_shadows_are_trained_and_attacked(memorised: Before, tmp_path: Path) -> 
 
 
 def test_a_generator_is_compared_with_the_images(taken_down: Path, before: Before, run_folder: Path) -> None:
-    images = divide(before, [3, 14, 15, 92])
+    images = divide(before, ROWS)
     config = AuditConfig(relearn_steps=0, generated=20)
     measured = measure_runs({"before": run_folder, "after": taken_down}, images, before, config, CPU)
     for name in ("before", "after"):

@@ -111,12 +111,28 @@ def test_it_stops_as_soon_as_they_are_no_better_known_than_others(memorised: Bef
     assert all(torch.equal(weights[name], tensor) for name, tensor in training.encoder.state_dict().items())
 
 
-def test_images_that_were_never_trained_on_are_left_alone_at_the_first_look(memorised: Before) -> None:
-    """A placebo: the digits beyond the limit of the run."""
-    seen = set(memorised.data.train.source_indices.tolist())
-    placebo = [row for row in range(1197) if row not in seen][:64]
-    training = trained(forgetting(memorised, placebo, steps=40, stop=True))
-    assert training.steps_taken == -(-64 // training.forgotten_batch)  # one pass over them
+def unseen(before: Before) -> list[int]:
+    """Rows that are no training images of a run, in ascending order."""
+    return sorted(set(range(1197)) - set(before.data.train.source_indices.tolist()))
+
+
+@pytest.mark.parametrize("method", ["calibration", "contrastive", "finetune", "ascent"])
+def test_images_that_were_never_trained_on_change_nothing(memorised: Before, method: str) -> None:
+    training = forgetting(memorised, unseen(memorised)[:8], method=method)
+    weights = {name: tensor.clone() for name, tensor in training.encoder.state_dict().items()}
+    assert trained(training).steps_taken == 0
+    assert all(torch.equal(weights[name], tensor) for name, tensor in training.encoder.state_dict().items())
+
+
+def test_of_a_list_only_what_may_have_been_learned_is_forgotten(memorised: Before, rows: list[int]) -> None:
+    def learned(config: Any, *listed: int) -> list[int]:
+        return divide(replace(memorised, config=config), listed).learned.source_indices.tolist()
+
+    plain, (first, second) = memorised.config, unseen(memorised)[:2]
+    assert learned(plain, rows[0], first) == [rows[0]]
+    assert learned(replace(plain, data=replace(plain.data, exclude=[first])), first, second) == [first]
+    begun = replace(plain, arm="both", generator=replace(plain.generator, pretrained="somewhere"))
+    assert learned(begun, first, second) == [first, second]
 
 
 def test_an_only_image_has_no_other_to_be_held_to(memorised: Before, rows: list[int]) -> None:
