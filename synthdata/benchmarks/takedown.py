@@ -27,6 +27,7 @@ from synthdata.training.execution import start_accelerator
 from synthdata.training.run_directory import RunDirectory, write_aside
 
 ListName = Literal["1 %", "10 %", "class", "placebo"]
+_OTHER_SEED = 10_000
 
 
 @dataclass
@@ -42,6 +43,7 @@ class TakedownBenchmarkConfig(JointConfig):
         lists: which images: 1 % or 10 % of the training images, all of one class, or as many as 10 % that were never
             trained on. Each seed draws its own.
         methods: what is compared with training anew.
+        again: also train anew from another seed: no way can be told to come nearer than that.
         forgetting: settings of all methods.
         relearn_steps: as for recipes/audit.py.
         output: folder of the runs and the table. What is finished in it is kept.
@@ -51,6 +53,7 @@ class TakedownBenchmarkConfig(JointConfig):
     seeds: PositiveInt = 5
     lists: list[ListName] = field(default_factory=lambda: list(get_args(ListName)))
     methods: list[Method] = field(default_factory=lambda: ["calibration", "contrastive", "finetune", "ascent"])
+    again: bool = True
     forgetting: ForgettingConfig = field(default_factory=ForgettingConfig)
     relearn_steps: NonNegativeInt = 40
     output: PathText = "out/takedown-benchmark"
@@ -113,11 +116,10 @@ def _measure(
     before = _before(config, seed, data)
     rows = draw_list(name, data, seed)
     runs, seconds = {"before": before.folder}, {}
-    for method in _methods(config, name):
-        run = _run_config(config, before, method, name)
+    for way, run in _ways(config, before, name):
         report = take_down_rows(run, before, rows, accelerator, deadline=math.inf)
-        runs[method], seconds[method] = Path(run.output_dir), report["wall_seconds"]
-        shutil.rmtree(RunDirectory(runs[method]).checkpoints, ignore_errors=True)
+        runs[way], seconds[way] = Path(run.output_dir), report["cpu_seconds"]
+        shutil.rmtree(RunDirectory(runs[way]).checkpoints, ignore_errors=True)
     audit = AuditConfig(relearn_steps=config.relearn_steps, seed=seed)
     measured = measure_runs(runs, divide(before, rows), before, audit, accelerator.device)
     return {
@@ -125,17 +127,22 @@ def _measure(
         "seed": seed,
         "images": len(rows),
         "power": measured.pop("power")["auc"]["value"],
-        "seconds": {"before": before.report["wall_seconds"], **seconds},
-        "steps": {method: read_run(runs[method]).report["steps"] for method in seconds},
+        "cpu_seconds": {"before": before.report["cpu_seconds"], **seconds},
+        "steps": {way: read_run(runs[way]).report["steps"] for way in seconds},
         "runs": measured,
     }
 
 
-def _methods(config: TakedownBenchmarkConfig, name: ListName) -> Iterator[Method]:
+def _ways(config: TakedownBenchmarkConfig, before: Before, name: ListName) -> Iterator[tuple[str, TakedownRunConfig]]:
     """Training anew first; without a placebo, which was never there, it is the run before, bit for bit."""
     if name != "placebo":
-        yield "retrain"
-    yield from (method for method in config.methods if method != "retrain")
+        yield "retrain", _run_config(config, before, "retrain", name, "retrain")
+        if config.again:
+            run = _run_config(config, before, "retrain", name, "again")
+            yield "retrain again", replace(run, seed=run.seed + _OTHER_SEED)
+    for method in config.methods:
+        if method != "retrain":
+            yield method, _run_config(config, before, method, name, method)
 
 
 def _before(config: TakedownBenchmarkConfig, seed: int, data: RealData) -> Before:
@@ -145,8 +152,10 @@ def _before(config: TakedownBenchmarkConfig, seed: int, data: RealData) -> Befor
     return open_before(folder)
 
 
-def _run_config(config: TakedownBenchmarkConfig, before: Before, method: Method, name: str) -> TakedownRunConfig:
-    folder = before.folder.with_name(f"{method}-{name.replace(' %', '-percent')}-{before.config.seed}")
+def _run_config(
+    config: TakedownBenchmarkConfig, before: Before, method: Method, name: ListName, way: str
+) -> TakedownRunConfig:
+    folder = before.folder.with_name(f"{way}-{name.replace(' %', '-percent')}-{before.config.seed}")
     run = _joint(config, TakedownRunConfig, before.config.seed, folder)
     return replace(run, takedown=replace(config.forgetting, method=method, run=str(before.folder)))
 

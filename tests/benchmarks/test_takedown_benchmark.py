@@ -35,14 +35,20 @@ def table(config: TakedownBenchmarkConfig) -> Iterator[str]:
 
 
 def test_every_list_has_the_run_before_its_reference_and_every_method(table: str, config: object) -> None:
-    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table.splitlines() if line.startswith("| ")]
-    assert rows[2:] == [
+    values, differences = (
+        [[cell.strip() for cell in line.split("|")[1:-1]] for line in part.splitlines() if line.startswith("| ")][2:]
+        for part in table.split("Less the reference")
+    )
+    assert [row[:2] for row in values] == [
         ["10 % (6)", "before"],
         ["10 % (6)", "retrain (reference)"],
+        ["10 % (6)", "retrain again"],
         ["10 % (6)", "calibration"],
-        ["placebo (6)", "before"],
+        ["placebo (6)", "before (reference)"],
         ["placebo (6)", "calibration"],
     ]
+    assert [row[:2] for row in differences] == [row[:2] for row in values if "reference" not in row[1]]
+    assert set(differences[-1][3:]) == {"+0.000", "1 of 1"}  # a placebo changes nothing
 
 
 def test_what_is_finished_is_kept(table: str, config: TakedownBenchmarkConfig) -> None:
@@ -69,24 +75,27 @@ def test_lists_are_of_training_images_but_for_the_placebo() -> None:
 
 
 def result(seed: int, after: float) -> dict:
-    def run(auc: float) -> dict:
-        membership = {"auc": {"value": auc}, "told_non_members": 0.5}
-        return {"membership": membership, "accuracy": {"linear_test": 90.0}, "relearn_steps": None if seed else 10}
+    def run(auc: float, accuracy: float) -> dict:
+        membership = {"auc": {"value": auc}, "true_positive_rate": {"value": 0.1}, "told_non_members": 0.5}
+        accuracies = {"linear_test": accuracy}
+        return {"membership": membership, "accuracy": accuracies, "relearn_steps": None if seed else 10}
 
     return {
         "list": "1 %",
         "seed": seed,
-        "images": 2,
+        "images": 2 + seed,
         "power": 0.8,
-        "seconds": {"before": 10.0, "retrain": 10.0, "ascent": 1.0},
+        "cpu_seconds": {"before": 10.0, "retrain": 10.0, "ascent": 1.0},
         "steps": {"retrain": 100, "ascent": 8},
-        "runs": {"before": run(0.8), "retrain": run(0.5), "ascent": run(after)},
+        "runs": {"before": run(0.8, 95.0), "retrain": run(0.5, 90.0), "ascent": run(after, 90.0 - 1.5 * seed)},
     }
 
 
-def test_the_distance_to_the_reference_is_taken_within_a_seed() -> None:
-    table = as_markdown([json.loads(json.dumps(result(seed, after))) for seed, after in ((0, 0.4), (1, 0.6))])
-    ascent = next(line for line in table.splitlines() if "| ascent |" in line)
-    assert "| 0.500 ± 0.141 | 0.100 ± 0.000 |" in ascent
-    assert "| 10.0, 1 never |" in ascent
-    assert ascent.endswith("| 0.100 ± 0.000 |")
+def test_differences_to_the_reference_are_taken_within_a_seed() -> None:
+    table = as_markdown([json.loads(json.dumps(result(seed, after))) for seed, after in ((0, 0.48), (1, 0.6))])
+    value, difference = (line for line in table.splitlines() if "| ascent |" in line)
+    assert value.startswith("| 1 % (2 to 3) | ascent | 2 | 0.540 ± 0.085 | 10.0 ± 0.0 | 50.0 ± 0.0 | 89.2 ± 1.1 |")
+    assert "| 10.0, 1 never | 8.0 ± 0.0 | 0.100 ± 0.000 |" in value
+    assert difference.startswith("| 1 % (2 to 3) | ascent | 2 | +0.040 ± 0.085 | +0.000 ± 0.000 | +0.000 ± 0.000 |")
+    assert "| -0.750 ± 1.061 |" in difference
+    assert difference.endswith("| 1 of 2 | 1 of 2 |")
