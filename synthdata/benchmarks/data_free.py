@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +25,7 @@ from synthdata.emission.guard import RealNeighbours
 from synthdata.errors import MisuseError
 from synthdata.evaluation.features import map_images
 from synthdata.evaluation.finetune import FineTuningConfig, Labelled, draw_labelled, top1, train_classifier
+from synthdata.evaluation.summary import Summary
 from synthdata.models import Classifier, DataFreeConfig, EncoderConfig, LinearClassifier, load_classifier
 from synthdata.paths import PathText
 from synthdata.publishing.complete import complete_dataset
@@ -113,9 +113,10 @@ def _lines(scores: Sequence[dict[str, float]]) -> list[str]:
     """A line for each measurement: mean, spread and the values of the seeds."""
     lines = []
     for name in scores[0]:
-        values = [score[name] for score in scores]
-        spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-        lines.append(f"{name:<50}{fmean(values):>9.3f}{spread}  ({', '.join(f'{value:.3f}' for value in values)})")
+        summary = Summary.of([score[name] for score in scores])
+        spread = f" ± {summary.std:.3f}" if len(scores) > 1 else ""
+        values = ", ".join(f"{value:.3f}" for value in summary.values)
+        lines.append(f"{name:<50}{summary.mean:>9.3f}{spread}  ({values})")
     return lines
 
 

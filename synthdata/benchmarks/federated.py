@@ -1,14 +1,14 @@
 """Federated methods beside each other, and what the parts of one are worth: the same partitions for all, over seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, Literal, cast
 
 import torch
 
 from synthdata.benchmarks.machine import describe_machine
+from synthdata.evaluation.summary import Summary
 from synthdata.federated import FederatedConfig, federate
 from synthdata.federated.config import Method
 from synthdata.paths import PathText
@@ -32,7 +32,7 @@ _COLUMNS = {
     "average_accuracy": "average %",
     "last_accuracy": "last %",
     "forgetting": "forgetting",
-    "wall_seconds": "seconds",
+    "cpu_seconds": "CPU seconds",
 }
 
 
@@ -71,14 +71,16 @@ def federated_table(config: FederatedBenchmarkConfig) -> str:
 
 def _lines(reports: dict[str, list[dict[str, Any]]]) -> list[str]:
     return [
-        f"{arm:<21}{''.join(f'{_spread([each[key] for each in runs]):>18}' for key in _COLUMNS)}  "
+        f"{arm:<21}{''.join(f'{_over_seeds(runs, key):>18}' for key in _COLUMNS)}  "
         + ", ".join(f"{each['last_accuracy']:.1f}" for each in runs)
         for arm, runs in reports.items()
     ]
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+def _over_seeds(runs: list[dict[str, Any]], key: str) -> str:
+    """Mean and spread; nothing where a run was made before its report told it."""
+    values = [each[key] for each in runs if key in each]
+    return str(Summary.of(values)) if len(values) == len(runs) else ""
 
 
 def run_of(config: FederatedBenchmarkConfig, arm: Arm, seed: int) -> FederatedConfig:

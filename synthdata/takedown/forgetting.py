@@ -32,7 +32,9 @@ from synthdata.views import RandomView
 STATISTICS_BATCHES = 16
 """Batches of retained images that batch statistics are set from, once the forgotten ones have shaped them."""
 
-LEAST_STEPS_BETWEEN_LOOKS = 4
+LEAST_STEPS_BETWEEN_LOOKS = 2
+"""A short list is met whole at every step: four of them can drive its views further apart than those of any others."""
+
 _LOOKED_AT = 256
 _VIEWS_OF_A_LOOK = 4
 

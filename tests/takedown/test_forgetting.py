@@ -13,7 +13,7 @@ from synthdata.models import Encoder
 from synthdata.rng import BatchRandom
 from synthdata.takedown.before import Before, divide
 from synthdata.takedown.config import ForgettingConfig, TakedownRunConfig
-from synthdata.takedown.forgetting import EncoderForgetting, _others
+from synthdata.takedown.forgetting import LEAST_STEPS_BETWEEN_LOOKS, EncoderForgetting, _others
 from synthdata.takedown.membership import view_similarity
 
 CPU = torch.device("cpu")
@@ -105,7 +105,7 @@ def test_it_stops_as_soon_as_they_are_no_better_known_than_others(memorised: Bef
     training = trained(forgetting(memorised, rows, steps=40, method="calibration", stop=True))
     assert training.steps_taken is not None
     assert training.steps_taken < 40
-    assert training.steps_taken % 4 == 0
+    assert training.steps_taken % LEAST_STEPS_BETWEEN_LOOKS == 0
     weights = {name: tensor.clone() for name, tensor in training.encoder.state_dict().items()}
     assert training.run(39) == {}
     assert all(torch.equal(weights[name], tensor) for name, tensor in training.encoder.state_dict().items())
