@@ -50,6 +50,7 @@ class DiffusionConfig:
 
     Attributes:
         sampling_steps: denoising steps of an image.
+        variation_steps: denoising steps of a variant of an image, whatever level it starts from.
         grad_steps: calls of the denoiser, the last ones, that gradients pass through. Through one alone, a member
             learns texture rather than shape.
         prediction: what a denoiser of our own pre-training predicts: the noise, or a mix of noise and image.
@@ -63,6 +64,7 @@ class DiffusionConfig:
     """
 
     sampling_steps: Annotated[int, Range(4, 50)] = 10
+    variation_steps: Annotated[int, Range(1, 50)] = 4
     grad_steps: PositiveInt = 3
     prediction: Literal["epsilon", "v_prediction"] = "v_prediction"
     train: Literal["lora", "all"] = "lora"
@@ -152,6 +154,25 @@ class Diffusion(Generator):
         predict = self._denoiser(member, averaged)
         clean = self.process.solve(predict, latents, self.config.sampling_steps, self.config.grad_steps)
         return self._decode(clean.float()).clamp(-1, 1)
+
+    def vary(
+        self,
+        images: Tensor,
+        noise_level: Tensor | float,
+        latents: Tensor,
+        member: Member = "a",
+        averaged: bool = False,
+    ) -> Tensor:
+        levels = torch.as_tensor(noise_level, dtype=torch.float32, device=images.device).expand(len(images))
+        if not ((levels >= 0) & (levels < 1)).all():
+            wrong = next(level for level in levels.tolist() if not 0 <= level < 1)
+            raise MisuseError(f"the noise level of a variant is {wrong:g}: it must be at least 0 and less than 1")
+        with torch.no_grad():
+            clean = self._encode(images)
+        predict, steps = self._denoiser(member, averaged), self.config.variation_steps
+        varied = self.process.solve_from(predict, clean, latents, levels, steps, self.config.grad_steps)
+        # without noise there is nothing to denoise, and an autoencoder would change the image all the same
+        return torch.where(levels[:, None, None, None] == 0, images, self._decode(varied.float()).clamp(-1, 1))
 
     def realism(self, images: Tensor) -> Tensor:
         """Minus the base's mean squared error in denoising each image at fixed noise: (N,), at most 0."""

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from synthdata.errors import MisuseError
 from synthdata.rng import BatchRandom
 
 Member = Literal["a", "b"]
@@ -39,6 +40,31 @@ class Generator(nn.Module, ABC):
 
         With ``averaged`` they come from the moving average of the weights, which is also what is saved.
         """
+
+    def vary(
+        self,
+        images: Tensor,
+        noise_level: Tensor | float,
+        latents: Tensor,
+        member: Member = "a",
+        averaged: bool = False,
+    ) -> Tensor:
+        """Variants of images: noised part of the way by their latents, and denoised again.
+
+        Args:
+            images: (N, C, H, W), which gradients do not pass into.
+            noise_level: in [0, 1), or (N,) of them. Level 0 gives the image itself; near 1 nothing is left of it.
+            latents: (N, *latent_shape) standard normal: the same latents give the same variant.
+            member: whose variants; they are differentiable in its parameters.
+            averaged: as for ``sample``.
+
+        Raises:
+            MisuseError: the generator makes images from latents alone, or a level is out of its range.
+        """
+        raise MisuseError(
+            f"a generator of kind {self.kind} makes images from latents alone, and no variants of real ones: set"
+            " generator.kind to diffusion"
+        )
 
     @abstractmethod
     def realism(self, images: Tensor) -> Tensor:

@@ -82,6 +82,30 @@ class NoiseProcess(ABC):
                 sample = scheduler.step(predict(sample, time), time, sample, return_dict=False)[0]
         return sample
 
+    def solve_from(
+        self, predict: Predict, clean: Tensor, noise: Tensor, levels: Tensor, steps: int, grad_steps: int
+    ) -> Tensor:
+        """Noise clean images part of the way, and denoise them again deterministically, in ``steps`` calls.
+
+        Each call splits its noisy images into what is clean in them and what is noise, and mixes the two again at a
+        lower level, as DDIM does (Song et al., ICLR 2021, equation 12), whatever the scheduler's own solver. Gradients
+        pass through the last ``grad_steps`` calls only.
+
+        Args:
+            clean: (N, C, H, W).
+            noise: standard normal, of the same shape.
+            levels: (N,) in (0, 1), shares of the process as ``noisy`` takes them.
+        """
+        for number in range(steps):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and number >= steps - grad_steps):
+                noisy = self.noisy(clean, noise, levels * (1 - number / steps))
+                clean, noise = self._split(noisy, noise, predict(noisy.inputs, noisy.times))
+        return clean
+
+    @abstractmethod
+    def _split(self, noisy: NoisyBatch, noise: Tensor, answer: Tensor) -> tuple[Tensor, Tensor]:
+        """What is clean in noisy images, and their noise, by a denoiser's ``answer``; ``noise`` was mixed into them."""
+
     def _set_timesteps(self, steps: int) -> None:
         self.scheduler.set_timesteps(steps)
 
@@ -101,6 +125,20 @@ class VariancePreserving(NoiseProcess):
         }[self.scheduler.config.prediction_type]()
         return NoisyBatch(signal * clean + scale * noise, times, target)
 
+    def _split(self, noisy: NoisyBatch, noise: Tensor, answer: Tensor) -> tuple[Tensor, Tensor]:
+        power = _per_image(self.scheduler.alphas_cumprod.to(answer.device)[noisy.times])
+        signal, scale = power.sqrt(), (1 - power).sqrt()
+        settings = self.scheduler.config
+        if settings.prediction_type == "epsilon":
+            clean, noise = (noisy.inputs - scale * answer) / signal, answer
+        elif settings.prediction_type == "sample":
+            clean, noise = answer, (noisy.inputs - signal * answer) / scale
+        else:
+            clean, noise = signal * noisy.inputs - scale * answer, scale * noisy.inputs + signal * answer
+        if settings.get("clip_sample"):
+            clean = clean.clamp(-settings.clip_sample_range, settings.clip_sample_range)
+        return clean, noise
+
 
 class FlowMatching(NoiseProcess):
     """The straight path from image to noise (Lipman et al., ICLR 2023); the denoiser answers its velocity."""
@@ -108,6 +146,10 @@ class FlowMatching(NoiseProcess):
     def noisy(self, clean: Tensor, noise: Tensor, shares: Tensor) -> NoisyBatch:
         mixed = clean + _per_image(shares) * (noise - clean)
         return NoisyBatch(mixed, shares * self.scheduler.config.num_train_timesteps, noise - clean)
+
+    def _split(self, noisy: NoisyBatch, noise: Tensor, answer: Tensor) -> tuple[Tensor, Tensor]:
+        shares = _per_image(noisy.times / self.scheduler.config.num_train_timesteps)
+        return noisy.inputs - shares * answer, noisy.inputs + (1 - shares) * answer
 
     def _set_timesteps(self, steps: int) -> None:
         # By default the last of them would start from an image that is all but clean.
@@ -142,6 +184,14 @@ class Consistency(NoiseProcess):
                 clean = skip * sample + out * predict(self._scaled(sample, sigma), 250 * sigma.log())
                 clean = clean.clamp(-1, 1) if settings.clip_denoised else clean
         return clean
+
+    def _split(self, noisy: NoisyBatch, noise: Tensor, answer: Tensor) -> tuple[Tensor, Tensor]:
+        settings = self.scheduler.config
+        sigma = _per_image((noisy.times / 250).exp())
+        skip, out = self.scheduler.get_scalings_for_boundary_condition(sigma)
+        clean = skip * noisy.inputs * (sigma**2 + settings.sigma_data**2).sqrt() + out * answer
+        # as in ``solve``, each row's own noise is mixed in again: the answers to one path's points are all the same
+        return clean.clamp(-1, 1) if settings.clip_denoised else clean, noise
 
     def _scaled(self, sample: Tensor, sigma: Tensor) -> Tensor:
         return sample / (sigma**2 + self.scheduler.config.sigma_data**2).sqrt()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMPipeline, DDPMScheduler, DiffusionPipeline
-from small_generators import save_stock_pipeline, scramble, small_diffusion, tuned
+from diffusers import DDIMPipeline, DDPMScheduler, DiffusionPipeline, VQModel
+from small_generators import save_latent_pipeline, save_stock_pipeline, scramble, small_diffusion, small_gan, tuned
 from torch import Tensor
 
 from synthdata.errors import MisuseError
@@ -77,6 +77,65 @@ def test_gradient_checkpointing_changes_no_gradient(train: str) -> None:
         found.append(gradients(generator))
     for plain, checkpointed in zip(*found, strict=True):
         torch.testing.assert_close(checkpointed, plain)
+
+
+@pytest.fixture(scope="module")
+def varying(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Diffusion]:
+    """A generator of our own with all weights in use, and a stock one that works on latent codes."""
+    stock = load_generator(save_latent_pipeline(tmp_path_factory.mktemp("stock"), VQModel))
+    assert isinstance(stock, Diffusion)
+    scramble(stock.pair, "stock")
+    return {"own": tuned_diffusion(), "latent": stock}
+
+
+@pytest.mark.parametrize("kind", ["own", "latent"])
+def test_a_variant_is_a_function_of_its_image_its_level_and_its_latent(
+    kind: str, varying: dict[str, Diffusion]
+) -> None:
+    generator, images = varying[kind], normal(6, 3, 16, 16, purpose="real").clamp(-1, 1)
+    latents, levels = normal(6, *generator.latent_shape), torch.tensor([0.0, 0.2, 0.35, 0.5, 0.5, 0.8])
+    with torch.no_grad():
+        whole = generator.vary(images, levels, latents, averaged=True)
+        assert torch.equal(generator.vary(images, levels, latents, averaged=True), whole)
+        for row in range(6):
+            alone = generator.vary(images[row : row + 1], levels[row].item(), latents[row : row + 1], averaged=True)
+            torch.testing.assert_close(alone[0], whole[row], atol=1e-4, rtol=0)
+        others = generator.vary(images, levels, -latents, averaged=True)
+    assert whole.shape == images.shape
+    assert whole.abs().max() <= 1
+    assert torch.equal(whole[0], images[0])  # also of a model whose autoencoder would change it
+    assert not any(torch.allclose(ours, theirs, atol=1e-2) for ours, theirs in zip(whole[1:], others[1:], strict=True))
+
+
+def test_of_the_image_nothing_is_left_at_the_end_of_the_process() -> None:
+    generator, latents = tuned_diffusion(), normal(2, 3, 16, 16)
+    images = normal(2, 3, 16, 16, purpose="real").clamp(-1, 1)
+    with torch.no_grad():
+        near, far = (
+            (generator.vary(images, level, latents) - generator.vary(-images, level, latents)).abs().mean()
+            for level in (0.3, 0.9995)
+        )
+    assert far < 1e-5 < near
+
+
+def test_variants_carry_gradient_to_their_member_alone() -> None:
+    generator = tuned_diffusion(grad_steps=2)
+    images, latents = torch.zeros(2, 3, 16, 16), normal(2, 3, 16, 16)
+    generator.vary(images, 0.4, latents, "b").square().mean().backward()
+    own, other = ([p.grad for p in generator.pair.parameters_of(each)] for each in ("member_b", "member_a"))
+    assert all(gradient is not None and gradient.abs().max() > 0 for gradient in own)
+    assert all(gradient is None for gradient in other)
+
+
+@pytest.mark.parametrize("level", [-0.1, 1.0, float("nan")])
+def test_a_level_outside_the_process_is_refused_by_its_value(level: float) -> None:
+    with pytest.raises(MisuseError, match=f"noise level of a variant is {level:g}: it must be at least 0 and less"):
+        small_diffusion().vary(torch.zeros(1, 3, 16, 16), level, normal(1, 3, 16, 16))
+
+
+def test_a_generator_without_a_denoiser_says_what_would_make_variants() -> None:
+    with pytest.raises(MisuseError, match="kind gan makes images from latents alone"):
+        small_gan().vary(torch.zeros(1, 3, 16, 16), 0.3, torch.zeros(1, 8))
 
 
 def test_the_base_is_the_same_after_training() -> None:

@@ -54,9 +54,11 @@ class Gaussian:
             curve = self.process.scheduler.alphas_cumprod
             low = times.double().floor().long()
             power = torch.lerp(curve[low], curve[(low + 1).clamp(max=999)], (times - low).float())
+            power = power[..., None, None, None] if power.ndim else power
             signal, scale = power.sqrt(), (1 - power).sqrt()
         else:
             scale = times.float() / settings.num_train_timesteps
+            scale = scale[..., None, None, None] if scale.ndim else scale
             signal = 1 - scale
         gain = signal * self.deviation**2 / (signal**2 * self.deviation**2 + scale**2)
         clean = self.mean + gain * (inputs - signal * self.mean)
@@ -116,6 +118,85 @@ def test_gradients_pass_through_the_last_calls_only(name: str, grad_steps: int) 
     reached = [gradient > 0 for gradient in gradients]
     assert reached == [False] * (len(scales) - grad_steps) + [True] * grad_steps
     assert gradients[-1] > max(gradients[-2:]) / 50
+
+
+def images(*shape: int) -> Tensor:
+    """Of the distribution that ``Gaussian`` knows."""
+    return 0.3 + 0.2 * normal(*shape, purpose="images")
+
+
+@pytest.mark.parametrize("level", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("name", [*VARIANCE_PRESERVING, FLOW_MATCHING])
+def test_variants_by_the_best_denoiser_are_distributed_as_the_images_are(name: str, level: float) -> None:
+    process = process_of(name)
+    with torch.no_grad():
+        levels = torch.full((4,), level)
+        variants = process.solve_from(Gaussian(process), images(4, 1, 32, 32), normal(4, 1, 32, 32), levels, 30, 1)
+    assert variants.mean().item() == pytest.approx(0.3, abs=0.03)
+    assert variants.std().item() == pytest.approx(0.2, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *(("DDIMScheduler", {"prediction_type": prediction}) for prediction in ("epsilon", "v_prediction", "sample")),
+        (FLOW_MATCHING, {}),
+    ],
+)
+def test_a_variant_has_the_less_of_its_image_the_higher_its_level(name: str, settings: dict[str, Any]) -> None:
+    process = process_of(name, **settings)
+    clean, noise, shared = images(2, 1, 32, 32), normal(2, 1, 32, 32), []
+    for level in (0.01, 0.2, 0.4, 0.6, 0.999):
+        with torch.no_grad():
+            variants = process.solve_from(Gaussian(process), clean, noise, torch.full((2,), level), 20, 1)
+        shared.append(torch.corrcoef(torch.stack([variants.flatten(), clean.flatten()]))[0, 1].item())
+    assert shared == sorted(shared, reverse=True)
+    assert shared[0] > 0.95
+    assert abs(shared[-1]) < 0.1
+
+
+def test_a_variant_is_what_the_steps_of_ddim_make_of_a_noisy_image() -> None:
+    settings = {"timestep_spacing": "trailing", "set_alpha_to_one": True, "clip_sample": False}
+    process, clean, noise = process_of("DDIMScheduler", **settings), images(3, 1, 4, 4), normal(3, 1, 4, 4)
+    scheduler = diffusers.DDIMScheduler(**settings)
+    scheduler.set_timesteps(10)
+    expected = scheduler.add_noise(clean, noise, torch.tensor([499]))
+    for time in scheduler.timesteps[-5:]:
+        expected = scheduler.step(bounded(expected, time), time, expected).prev_sample
+    found = process.solve_from(
+        lambda inputs, times: bounded(inputs, times[0]), clean, noise, torch.full((3,), 0.4995), steps=5, grad_steps=1
+    )
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_variant_depends_on_its_own_image_latent_and_level(name: str) -> None:
+    process, clean, noise = process_of(name), images(5, 1, 4, 4), normal(5, 1, 4, 4)
+    levels = torch.tensor([0.1, 0.3, 0.3, 0.5, 0.9])
+
+    def predict(inputs: Tensor, times: Tensor) -> Tensor:
+        return bounded(inputs, times[:, None, None, None])
+
+    whole = process.solve_from(predict, clean, noise, levels, 3, 1)
+    assert torch.equal(process.solve_from(predict, clean, noise, levels, 3, 1), whole)
+    row = slice(3, 4)
+    torch.testing.assert_close(process.solve_from(predict, clean[row], noise[row], levels[row], 3, 1), whole[row])
+    others = (clean.flip(0), noise, levels), (clean, noise.flip(0), levels), (clean, noise, levels.flip(0))
+    assert not any(torch.allclose(process.solve_from(predict, *other, 3, 1), whole) for other in others)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_of_a_variant_pass_through_the_last_calls_only(name: str) -> None:
+    process, scales = process_of(name), []
+
+    def predict(inputs: Tensor, times: Tensor) -> Tensor:
+        scales.append(torch.ones((), requires_grad=True))
+        return bounded(inputs, times[:, None, None, None]) * scales[-1]
+
+    levels = torch.full((2,), 0.4)
+    process.solve_from(predict, images(2, 1, 4, 4), normal(2, 1, 4, 4), levels, 4, 2).square().sum().backward()
+    reached = [scale.grad is not None and abs(scale.grad.item()) > 0 for scale in scales]
+    assert reached == [False, False, True, True]
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
