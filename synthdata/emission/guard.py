@@ -39,6 +39,11 @@ def coarse(pixels: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(pixels.float().mean(1), _COARSE_SIZE).flatten(1) / 255
 
 
+def pixel_distance(first: Tensor, second: Tensor) -> Tensor:
+    """(N,) root mean square difference of the thumbnails of images (N, C, H, W) uint8, pixels in [0, 1]."""
+    return (thumbnails(first).float() - thumbnails(second).float()).square().mean(1).sqrt() / 255
+
+
 @dataclass(frozen=True)
 class Nearest:
     """The training images closest to N images.

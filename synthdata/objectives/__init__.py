@@ -5,6 +5,7 @@ One concept has one file: NT-Xent is in ``contrastive``, the hardness of a sampl
 it imports no other room.
 """
 
+from synthdata.objectives.anchored import alignment_loss, nt_xent_with_variants
 from synthdata.objectives.contrastive import multi_positive_nt_xent, nt_xent
 from synthdata.objectives.cross_correlation import barlow_twins, cross_correlation, log_distillation
 from synthdata.objectives.data_free import (
@@ -32,6 +33,7 @@ from synthdata.objectives.unlearning import alignment_calibration, contrastive_u
 __all__ = [
     "Related",
     "alignment_calibration",
+    "alignment_loss",
     "all_gather_with_gradient",
     "barlow_twins",
     "batch_info_nce",
@@ -54,6 +56,7 @@ __all__ = [
     "logit_distillation",
     "multi_positive_nt_xent",
     "nt_xent",
+    "nt_xent_with_variants",
     "pair_similarity",
     "proximal_term",
     "queue_info_nce",

@@ -31,6 +31,7 @@ SYNTHETIC = {
     "hard": "hard samples",
     "pairs": "positive pairs",
     "both": "hard samples and positive pairs",
+    "anchored": "variants of them",
 }
 SCORES = {"linear_top1": "linear probe", "knn_top1": "k-NN"}
 _LOW_LABELS = "linear_{}_labels_top1"

@@ -8,6 +8,7 @@ from synthdata.models import DiffusionConfig, EncoderConfig, GANConfig, Generato
 from synthdata.paths import PathText
 from synthdata.ranges import (
     Cosine,
+    Increasing,
     NonNegativeFloat,
     NonNegativeInt,
     PartialShare,
@@ -20,7 +21,7 @@ from synthdata.ranges import (
 from synthdata.training.trackers import Tracker
 from synthdata.views import ViewConfig
 
-Arm = Literal["real", "inflate", "hard", "pairs", "both"]
+Arm = Literal["real", "inflate", "hard", "pairs", "both", "anchored"]
 
 
 @dataclass
@@ -89,10 +90,13 @@ class JointTrainConfig(TrainConfig):
             encoder within the one that the generators meet.
         views_per_pair: 2 takes a view of each image of a positive pair. 4 takes two of each, all positives of each
             other, as Wu et al. do; the views are as many, so the pairs are half as many. With nt_xent only.
+        views: of each anchor of the arm real. 3 pulls a third one to the first, from synthetic.start on, as anchored
+            does with a variant's: its control, with as many views.
     """
 
     objective: Literal["nt_xent", "sacl_xd"] = "nt_xent"
     views_per_pair: Literal[2, 4] = 2
+    views: Literal[2, 3] = 2
 
 
 @dataclass
@@ -125,6 +129,32 @@ class GeneratorConfig:
 
 
 @dataclass
+class VariantConfig:
+    """Variants of the anchors, for the arm anchored: real images, noised part of the way and denoised again.
+
+    They are made when the joint phase begins, and kept in a bank on the device, in 8 bits.
+
+    Attributes:
+        levels: noise levels that variants start from, rising, in [0, 1); a single one is fixed.
+        level_by: how an anchor's level is chosen. By similarity: of an image's levels, that whose measured similarity
+            is nearest to the target, which falls as that of pairs; levels whose variants are the image again, by the
+            memorisation guard's distance, are left out. By time: one level after the other, in equal parts of the joint
+            phase.
+        each: variants of an image at each level.
+        renew_every: steps between two times that a slice of the bank, 64 variants, is made anew; 0 for never.
+        measure_every: steps between two times that the similarities of 64 images are measured anew; 0 for never.
+        weight: of the alignment of an anchor with its third view, against NT-Xent.
+    """
+
+    levels: Annotated[list[PartialShare], Increasing(strictly=True)] = field(default_factory=lambda: [0.2, 0.35, 0.5])
+    level_by: Literal["similarity", "time"] = "similarity"
+    each: PositiveInt = 4
+    renew_every: NonNegativeInt = 16
+    measure_every: NonNegativeInt = 8
+    weight: NonNegativeFloat = 1.0
+
+
+@dataclass
 class SyntheticConfig:
     """How synthetic images enter, and what the generators are paid for.
 
@@ -137,8 +167,11 @@ class SyntheticConfig:
         hardness_ceiling: quantile of the real images' hardness above which a sample gains nothing from growing harder.
         realism_floor: quantile of the real images' realism below which a sample gains nothing from being hard.
         similarity_weight: weight of the squared distance of pair similarities from their target.
-        initial_similarity: target similarity of pairs at the start of the joint phase.
+        initial_similarity: target similarity of pairs, and of variants and their anchors, at the start of the joint
+            phase.
         final_similarity: target at its end.
+        as_negatives: whether other anchors take the variants of the arm anchored for negatives, for comparison.
+        variants: of the arm anchored.
     """
 
     share: PartialShare = 0.25
@@ -151,6 +184,8 @@ class SyntheticConfig:
     similarity_weight: NonNegativeFloat = 10.0
     initial_similarity: Cosine = 0.95
     final_similarity: Cosine = 0.7
+    as_negatives: bool = False
+    variants: VariantConfig = field(default_factory=VariantConfig)
 
 
 @dataclass
@@ -220,7 +255,8 @@ class JointConfig:
 
     Attributes:
         arm: what the encoder trains on: real images alone; with a frozen generator's images (inflate); with hard
-            samples; with positive pairs; or with both.
+            samples; with positive pairs; with both; or real images anchored with variants that a diffusion model makes
+            of them, as further positives.
         seed: of everything random.
         output_dir: the run directory.
         resume: go on from the newest checkpoint in output_dir.

@@ -58,6 +58,7 @@ CURVES = {
     "hardness.png": ("nats", ("hardness", "real_hardness")),
     "data_free.png": ("weighted loss", ("confidence", "diversity", "statistics", "smoothness")),
     "similarity.png": ("cosine similarity", ("similarity", "similarity_target")),
+    "noise_level.png": ("share of the noise process", ("noise_level",)),
 }
 
 

@@ -96,18 +96,14 @@ class JointTraining:
         step = iteration - self.plan.pretrain_steps
         if step < 0:
             return {"phase": "pre-training", "step": iteration, "images": 0}
-        joint = self.plan.synthetic > 0 and step >= self.plan.start
+        joint = (self.plan.synthetic > 0 or self.plan.third_view) and step >= self.plan.start
         return {"phase": "joint" if joint else "warm-up", "step": step, "images": self.plan.images_seen(iteration + 1)}
 
     def start_at(self, iteration: int) -> None:
         """Point the streams of real images at ``iteration``."""
-        plan, split = self.plan, self.data.train
-        step = max(iteration - plan.pretrain_steps, 0) * plan.accumulation
-        entry = plan.start * plan.accumulation
-        before = islice(self._indices("anchors before", plan.batch, min(step, entry)), max(entry - step, 0))
-        after = self._indices("anchors after", plan.batch - plan.synthetic, max(step - entry, 0))
-        workers = self.config.data.workers
-        self.anchors: Iterator[Tensor] = stream(split, chain(before, after), self.accelerator.device, workers)
+        plan, split, workers = self.plan, self.data.train, self.config.data.workers
+        rows = self._anchor_rows(iteration)
+        self.anchors: Iterator[Tensor] = stream(split, rows, self.accelerator.device, workers)
         if self.generator is not None:
             drawn = self._indices("references", plan.generator_batch, plan.generator_steps_before(iteration))
             self.references: Iterator[Tensor] = stream(split, drawn, self.accelerator.device, workers)
@@ -145,11 +141,7 @@ class JointTraining:
         plan, loss_sum = self.plan, torch.zeros((), device=self.accelerator.device)
         for micro in range(plan.accumulation):
             random = self._random(step * plan.accumulation + micro)
-            real = to_float(next(self.anchors))
-            with self.phase("views"):
-                view_1, view_2 = self._views(step, real, random)
-            with self.phase("encoder forward"):
-                loss = self.method.loss(view_1, view_2, groups=self._groups(step, len(view_1))) / plan.accumulation
+            loss = self.loss(step, random) / plan.accumulation
             with self.phase("encoder backward"):
                 loss.backward()
             loss_sum += loss.detach()
@@ -159,6 +151,14 @@ class JointTraining:
             step_optimizer(self.encoder_optimizer, self.config.train.learning_rate * factor)
         self.method.after_step((step + 1) / plan.steps)
         return {"contrastive": loss_sum} | self.method.measured()
+
+    def loss(self, step: int, random: BatchRandom) -> Tensor:
+        """The encoder's loss on the next micro-batch."""
+        real = to_float(next(self.anchors))
+        with self.phase("views"):
+            view_1, view_2 = self._views(step, real, random)
+        with self.phase("encoder forward"):
+            return self.method.loss(view_1, view_2, groups=self._groups(step, len(view_1)))
 
     def critic_step(self, real: Tensor, iteration: int, rate: float) -> Terms:
         """The discriminator learns to tell real from synthetic; nothing for a generator without one."""
@@ -329,6 +329,14 @@ class JointTraining:
 
     def _random(self, counter: int) -> BatchRandom:
         return batch_random(self.accelerator, self.config.seed, counter)
+
+    def _anchor_rows(self, iteration: int) -> Iterator[Tensor]:
+        """The rows of this process's real anchors in each micro-batch from ``iteration`` on."""
+        plan = self.plan
+        step, entry = max(iteration - plan.pretrain_steps, 0) * plan.accumulation, plan.start * plan.accumulation
+        before = islice(self._indices("anchors before", plan.batch, min(step, entry)), max(entry - step, 0))
+        after = self._indices("anchors after", plan.batch - plan.synthetic, max(step - entry, 0))
+        return chain(before, after)
 
     def _indices(self, purpose: str, batch: int, start: int) -> Iterator[Tensor]:
         accelerator = self.accelerator

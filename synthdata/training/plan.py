@@ -25,6 +25,7 @@ class Plan:
         generator_every: steps between two generator steps.
         peak_hardness_weight: λ_hard after its warm-up.
         hardness_warmup: share of the joint phase over which λ_hard rises.
+        third_view: whether every anchor has a third view, from ``start`` on.
     """
 
     pretrain_steps: int
@@ -40,6 +41,7 @@ class Plan:
     generator_every: int
     peak_hardness_weight: float
     hardness_warmup: float
+    third_view: bool
 
     @classmethod
     def of(cls, config: JointConfig, world_size: int) -> "Plan":
@@ -52,9 +54,10 @@ class Plan:
         check_ranges(config)
         if train.views_per_pair == 4 and train.objective != "nt_xent":
             raise MisuseError(f"train.views_per_pair is 4, which {train.objective} cannot use: choose 2, or nt_xent")
+        _check_third_view(config)
         pairs = config.arm in ("pairs", "both")
         unit = world_size * train.views_per_pair // 2 if pairs else world_size
-        anchors = 0 if config.arm == "real" else _multiple(train.batch_size * synthetic.share, unit)
+        anchors = 0 if config.arm in ("real", "anchored") else _multiple(train.batch_size * synthetic.share, unit)
         pair_anchors = {"pairs": anchors, "both": _multiple(anchors / 2, unit)}.get(config.arm, 0)
         for name, batch in (("train.batch_size", train.batch_size), ("generator.batch_size", generator.batch_size)):
             if batch % (2 * world_size):
@@ -78,6 +81,7 @@ class Plan:
             generator_every=synthetic.generator_every,
             peak_hardness_weight=synthetic.hardness_weight,
             hardness_warmup=synthetic.hardness_warmup,
+            third_view=config.arm == "anchored" or train.views == 3,
         )
 
     @property
@@ -120,6 +124,23 @@ class Plan:
         if self.hardness_warmup == 0:
             return self.peak_hardness_weight
         return self.peak_hardness_weight * min(self.joint_progress(step) / self.hardness_warmup, 1.0)
+
+
+def _check_third_view(config: JointConfig) -> None:
+    """Raise ``MisuseError`` for a third view that cannot be had."""
+    train = config.train
+    if config.arm == "anchored":
+        if config.generator.kind != "diffusion":
+            raise MisuseError(
+                f"arm is anchored and generator.kind is {config.generator.kind}, which makes images from latents alone,"
+                " and no variants of real ones: set generator.kind to diffusion, or arm to pairs"
+            )
+        if not config.synthetic.variants.levels:
+            raise MisuseError("synthetic.variants.levels is empty: give at least one noise level")
+    if train.views == 3 and config.arm != "real":
+        raise MisuseError(f"train.views is 3, which is for the arm real, and arm is {config.arm}: leave it out")
+    if (train.views == 3 or config.arm == "anchored") and train.objective != "nt_xent":
+        raise MisuseError(f"a third view has no place in {train.objective}: set train.objective to nt_xent")
 
 
 def _multiple(value: float, of: int) -> int:

@@ -6,14 +6,17 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from torch import Tensor
 
 from synthdata.data import RealData, image_identity, load_images, to_float
 from synthdata.errors import MisuseError
 from synthdata.evaluation import find_inception_weights
+from synthdata.evaluation.features import evaluated
 from synthdata.models import GAN, Diffusion, Encoder, Generator, load_generator, synchronise_batch_norm
 from synthdata.objectives import pair_similarity
 from synthdata.rng import latents_at
 from synthdata.training.acceleration import compile_networks, to_device
+from synthdata.training.anchored import AnchoredTraining
 from synthdata.training.collective import local_main_process_first
 from synthdata.training.config import GeneratorConfig, JointConfig
 from synthdata.training.execution import Refresh, build_encoder, execute, finished_report, start_accelerator
@@ -81,7 +84,9 @@ def build_training(config: JointConfig, data: RealData, accelerator: Accelerator
     for network in (encoder, generator):
         if network is not None:
             to_device(network, device)
-    training = JointTraining(config, data, encoder, generator, accelerator)
+    third_view = config.arm == "anchored" or config.train.views == 3
+    training_class = AnchoredTraining if third_view else JointTraining
+    training = training_class(config, data, encoder, generator, accelerator)
     synchronise_batch_norm(training.method, device)
     if config.train.compile:
         compile_networks(encoder, generator, device)
@@ -152,6 +157,8 @@ def _panels(training: JointTraining) -> list[Panel]:
     panels: list[Panel] = [("real", to_float(torch.stack(pixels)), None)]
     indices = torch.arange(GRID_IMAGES)
     latents = latents_at(config.seed, indices, generator.latent_shape).to(device)
+    if config.arm == "anchored":
+        return [*panels, *_variant_panels(training, panels[0][1].to(device), latents)]
     images_a = generator.sample(latents, "a", averaged=True)
     title = {"inflate": "synthetic", "pairs": "pair a"}.get(config.arm, "hard")
     if config.arm != "both":
@@ -166,6 +173,19 @@ def _panels(training: JointTraining) -> list[Panel]:
         similarity = pair_similarity(encoder(images_a), encoder(images_b))
         encoder.train()
         panels.append(("pair b (similarity)", images_b, [f"{value:.2f}" for value in similarity.tolist()]))
+    return panels
+
+
+def _variant_panels(training: JointTraining, real: Tensor, latents: Tensor) -> list[Panel]:
+    """Variants of the same images at every level, from the same latents, each with its similarity to its image."""
+    generator, encoder = training.generator, training.encoder
+    assert generator is not None
+    panels: list[Panel] = []
+    with evaluated(encoder):
+        for level in training.config.synthetic.variants.levels:
+            variants = generator.vary(real, level, latents[: len(real)], averaged=True)
+            similarity = pair_similarity(encoder(real), encoder(variants)).tolist()
+            panels.append((f"level {level:g} (similarity)", variants, [f"{value:.2f}" for value in similarity]))
     return panels
 
 

@@ -13,19 +13,28 @@ RUN = Path("runs/planned")
 
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_every_arm_spends_the_same_encoder_steps_and_images(world_size: int) -> None:
-    plans = [Plan.of(tiny_config(RUN, arm=arm, train__batch_size=64), world_size) for arm in get_args(Arm)]
+    settings = {"train__batch_size": 64, "generator__kind": "diffusion"}
+    plans = [Plan.of(tiny_config(RUN, arm=arm, **settings), world_size) for arm in get_args(Arm)]
     assert len({(plan.steps, plan.images, plan.batch) for plan in plans}) == 1
     assert plans[0].images == 6 * 64
 
 
 @pytest.mark.parametrize(
     ("arm", "hard_anchors", "pair_anchors", "pretrain_steps"),
-    [("real", 0, 0, 0), ("inflate", 16, 0, 4), ("hard", 16, 0, 4), ("pairs", 0, 16, 4), ("both", 8, 8, 4)],
+    [
+        ("real", 0, 0, 0),
+        ("inflate", 16, 0, 4),
+        ("hard", 16, 0, 4),
+        ("pairs", 0, 16, 4),
+        ("both", 8, 8, 4),
+        ("anchored", 0, 0, 4),
+    ],
 )
 def test_arms_differ_in_their_synthetic_anchors(
     arm: str, hard_anchors: int, pair_anchors: int, pretrain_steps: int
 ) -> None:
-    plan = Plan.of(tiny_config(RUN, arm=arm, train__batch_size=64, synthetic__share=0.25), world_size=1)
+    settings = {"train__batch_size": 64, "synthetic__share": 0.25, "generator__kind": "diffusion"}
+    plan = Plan.of(tiny_config(RUN, arm=arm, **settings), world_size=1)
     assert (plan.hard_anchors, plan.pair_anchors, plan.pretrain_steps) == (hard_anchors, pair_anchors, pretrain_steps)
 
 
@@ -87,3 +96,38 @@ def test_pairs_of_four_views_share_out_evenly_over_processes(arm: str, pair_anch
 def test_four_views_go_with_nt_xent_alone() -> None:
     with pytest.raises(MisuseError, match="views_per_pair is 4, which sacl_xd cannot use"):
         Plan.of(tiny_config(RUN, train__views_per_pair=4, train__objective="sacl_xd"), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"arm": "anchored"},
+            r"generator.kind is gan.*set generator.kind to diffusion, or arm to pairs",
+        ),
+        ({"arm": "pairs", "train__views": 3}, "train.views is 3, which is for the arm real, and arm is pairs"),
+        ({"arm": "real", "train__views": 3, "train__objective": "sacl_xd"}, "third view has no place in sacl_xd"),
+        (
+            {"arm": "anchored", "generator__kind": "diffusion", "synthetic__variants__levels": "[]"},
+            "synthetic.variants.levels is empty",
+        ),
+    ],
+)
+def test_a_third_view_that_cannot_be_had_is_told_before_anything_is_trained(
+    changes: dict[str, object], told: str
+) -> None:
+    with pytest.raises(MisuseError, match=told):
+        Plan.of(tiny_config(RUN, **changes), world_size=1)
+
+
+@pytest.mark.parametrize(
+    ("levels", "told"),
+    [
+        ("[0.2,1.0]", r"levels\[1\] is 1.0: .*less than 1"),
+        ("[-0.1]", r"levels\[0\] is -0.1"),
+        ("[0.5,0.2]", "increasing"),
+    ],
+)
+def test_levels_outside_the_process_and_levels_that_do_not_rise_are_told(levels: str, told: str) -> None:
+    with pytest.raises(MisuseError, match=told):
+        tiny_config(RUN, synthetic__variants__levels=levels)
