@@ -38,14 +38,6 @@ class Interrupted(SynthdataError):  # noqa: N818
         self.exit_code = 128 + signal_number
 
 
-class _Stopped(KeyboardInterrupt):
-    """One of ``STOP_SIGNALS``, which clean up alike."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__()
-        self.signal_number = signal_number
-
-
 AGAIN = "run the same command again"
 """What a person does to go on with a program that finds by itself what it had."""
 
@@ -81,7 +73,8 @@ def one_line_errors(go_on: str = AGAIN) -> Iterator[None]:
     Args:
         go_on: what a person does to go on after such a signal.
     """
-    handler = _stop_handler()
+    stops: list[int] = []
+    handler = _stop_handler(stops)
     afterwards: dict[int, Any] = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
     try:
         yield
@@ -94,9 +87,9 @@ def one_line_errors(go_on: str = AGAIN) -> Iterator[None]:
         if refused is None:
             raise
         _end(f"error: {refused}", FailureError.exit_code, told=True)
-    except _Stopped as stop:
+    except KeyboardInterrupt:
         afterwards = dict.fromkeys(afterwards, signal.SIG_IGN)  # the program ends: nothing is left to be stopped
-        _end(f"stopped; {go_on} to go on", 128 + stop.signal_number, rank() == 0)
+        _end(f"stopped; {go_on} to go on", 128 + (stops or [signal.SIGINT])[-1], rank() == 0)
     finally:
         for number, after in afterwards.items():
             signal.signal(number, after)
@@ -135,7 +128,8 @@ def _refused_allocation(error: MemoryError | RuntimeError) -> str | None:
     return f"there is no memory{size}: choose smaller sizes (batch_size, image_size, widths)"
 
 
-def _stop_handler() -> Callable[[int, FrameType | None], None]:
+def _stop_handler(stops: list[int]) -> Callable[[int, FrameType | None], None]:
+    """Raises ``KeyboardInterrupt``, which libraries may raise again as their own, and notes the signal in ``stops``."""
     first = math.inf
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -144,7 +138,8 @@ def _stop_handler() -> Callable[[int, FrameType | None], None]:
         echo = first <= now < first + ECHO_SECONDS
         first = min(first, now)
         if not echo:
-            raise _Stopped(number)
+            stops.append(number)
+            raise KeyboardInterrupt
 
     return stop
 

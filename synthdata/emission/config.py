@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 from synthdata.errors import MisuseError
 from synthdata.job_arrays import array_task
 from synthdata.paths import PathText
-from synthdata.processes import rank
+from synthdata.processes import rank, world_size
 from synthdata.ranges import Increasing, NonNegativeInt, PositiveInt, Range, UnitInterval, check_ranges
 
 Format = Literal["webdataset", "parquet"]
 ImageFormat = Literal["png", "webp", "jpeg"]
+Engine = Literal["local", "ray"]
 Quantiles = Annotated[tuple[UnitInterval, UnitInterval], Increasing(strictly=True)]
 
 
@@ -66,6 +67,10 @@ class EmissionConfig(DatasetConfig):
         least_confidence: no replay row is emitted that the classifier is less sure of.
         batch_size: images computed at once, in whole forward batches (64 on a CPU, 256 elsewhere); changes speed and
             memory, never a byte of the shards. One forward batch per core, or two on an accelerator, if not given.
+        engine: "local" makes the shards in this process, "ray" in processes of Ray, on a core each.
+        engine_address: HOST:PORT of Ray's head, or auto for the cluster that this machine is part of; that of
+            RAY_ADDRESS, or else Ray on this machine alone, if not given.
+        engine_gpus: GPUs of each process of Ray, such as 0.25; one where this process has one, if not given.
     """
 
     run: PathText = "runs/digits"
@@ -79,6 +84,9 @@ class EmissionConfig(DatasetConfig):
     memorisation_quantile: UnitInterval = 0.05
     least_confidence: UnitInterval = 0.0
     batch_size: PositiveInt | None = None
+    engine: Engine = "local"
+    engine_address: str | None = None
+    engine_gpus: Annotated[float, Range(0, 1)] | None = None
 
 
 def check_config(config: EmissionConfig) -> None:
@@ -90,17 +98,26 @@ def check_config(config: EmissionConfig) -> None:
         raise MisuseError("replay comes from a run without an encoder, hard and pairs from one with: give either")
     if (config.worker or 0) >= (workers := config.workers or 1):
         raise MisuseError(f"worker is {config.worker}: it must be between 0 and {workers - 1}")
+    if config.engine == "local":
+        if config.engine_address is not None or config.engine_gpus is not None:
+            raise MisuseError("engine_address and engine_gpus are for --engine ray: give it, or leave them out")
+    elif config.worker is not None or config.workers is not None:
+        raise MisuseError("--engine ray deals the shards out itself: leave out --worker and --workers, or --engine")
+    elif world_size() > 1:
+        raise MisuseError("--engine ray starts processes itself: give the command to one (python recipes/emit.py)")
 
 
 def join_job_array(config: DatasetConfig) -> None:
     """Give ``config`` the worker and workers of the job array that this process is in, unless it has a worker.
 
-    For programs that do nothing but write a dataset: one that does more may be in an array for another reason.
+    For programs that do nothing but write a dataset: one that does more may be in an array for another reason, as Ray's
+    may.
 
     Raises:
         MisuseError: the scheduler's variables do not fit together, or do not say enough.
     """
-    task = array_task(config.workers) if config.worker is None else None
+    alone = config.worker is None and not (isinstance(config, EmissionConfig) and config.engine == "ray")
+    task = array_task(config.workers) if alone else None
     if task is None:
         return
     config.worker, config.workers = task.worker, task.workers

@@ -7,7 +7,7 @@ import platform
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from synthdata.emission.manifest import (
     PLAN,
     WORK,
     Plan,
+    Record,
     begin,
     check_same,
     finish_dataset,
@@ -44,8 +45,14 @@ from synthdata.processes import rank, world_size
 
 _CLAIM = re.compile(r"(\d{1,9})-of-(\d{1,9})\.claim")
 _PATHS = ("run", "output", "source", "encoder", "graph", "truth")
-_NOT_SETTINGS = (*_PATHS, "batch_size", "worker", "workers", "page")
+_HOW = ("batch_size", "worker", "workers", "engine", "engine_address", "engine_gpus", "page")
+"""Settings that change where and how fast rows are made, and none of them."""
 _RECORDED_VERSIONS = ("torch", "torchvision", "diffusers", "datasets", "pillow", "pyarrow", "numpy")
+
+
+Engine = Callable[[Plan, Sequence[Shard], dict[str, str], tqdm], Iterator[Record]]
+"""Makes shards of a plan elsewhere, in any order, and yields the record of each; the sha256 of those that must come out
+as they were, by path, and the bar of rows come with them."""
 
 
 class RowMaker(Protocol):
@@ -100,7 +107,12 @@ class Emission:
 
 
 def write_dataset(
-    maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int], program: str, told: Any = None
+    maker: RowMaker,
+    config: DatasetConfig,
+    rows: Mapping[Kind, int],
+    program: str,
+    told: Any = None,
+    engine: Engine | None = None,
 ) -> Emission:
     """Write ``rows`` of each kind as a dataset directory, or complete an interrupted one.
 
@@ -110,6 +122,7 @@ def write_dataset(
     Args:
         program: what was called, as the card tells it, such as ``accelerate launch recipes/emit.py``.
         told: the settings that the card tells beside it, a dataclass; those of ``config`` if not given.
+        engine: what makes the shards; this process if not given.
 
     Raises:
         MisuseError: an output that cannot be written or holds something else.
@@ -126,7 +139,7 @@ def write_dataset(
         missing = _unfinished(folder, own)
         if missing and (folder / MANIFEST).exists():
             claims.enter_context(_claimed(config, rows))
-        return _complete(maker, config, plan, own, missing, is_begun)
+        return _complete(engine or _Here(maker, config), config, plan, own, missing, is_begun)
 
 
 @contextlib.contextmanager
@@ -153,7 +166,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _complete(
-    maker: RowMaker,
+    engine: Engine,
     config: DatasetConfig,
     plan: Plan,
     own: Sequence[Shard],
@@ -162,12 +175,12 @@ def _complete(
 ) -> Emission:
     folder = Path(config.output)
     made, kept = (sum(shard.rows for shard in shards) for shards in (missing, set(own) - set(missing)))
-    if missing:
-        maker.prepare()
+    if missing and isinstance(engine, _Here):
+        engine.maker.prepare()
     started = time.perf_counter()
     if missing:
         with tqdm(total=made + kept, initial=kept, unit="row", desc=str(folder), disable=rank() != 0) as progress:
-            _make(missing, plan, ShardWriter(config, _expected(folder), progress), maker)
+            _make(engine, folder, plan, missing, progress)
     seconds = time.perf_counter() - started
     manifest = _finish_if_complete(folder, is_begun)
     # of a dataset that was finished before, every process has the manifest; of others, the one that finishes it
@@ -195,7 +208,7 @@ def check_output(folder: Path) -> None:
 def _open_plan(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int], command: str) -> Plan:
     """The plan that the dataset directory was begun with, or a new one."""
     folder = Path(config.output)
-    settings = {name: value for name, value in asdict(config).items() if name not in _NOT_SETTINGS}
+    settings = {name: value for name, value in asdict(config).items() if name not in (*_PATHS, *_HOW)}
     settings = json.loads(json.dumps(settings))  # as a plan that was read back has them
     plan = read_plan(folder)
     if plan is None:
@@ -225,17 +238,31 @@ def _planned(config: DatasetConfig, rows: Mapping[Kind, int]) -> list[Shard]:
     return [shard for shards in planned for shard in shards]
 
 
-def _make(shards: Sequence[Shard], plan: Plan, writer: ShardWriter, maker: RowMaker) -> None:
-    folder = Path(writer.config.output)
+def _make(engine: Engine, folder: Path, plan: Plan, shards: Sequence[Shard], progress: tqdm) -> None:
+    expected = _expected(folder)
     with disk_errors(folder):
         (folder / WORK).mkdir(exist_ok=True)
+        for made in engine(plan, shards, expected, progress):
+            if not expected:
+                record(folder, made)
+
+
+@dataclass(frozen=True)
+class _Here:
+    """The ``Engine`` that is this process."""
+
+    maker: RowMaker
+    config: DatasetConfig
+
+    def __call__(
+        self, plan: Plan, shards: Sequence[Shard], expected: dict[str, str], progress: tqdm
+    ) -> Iterator[Record]:
+        writer = ShardWriter(self.config, expected, progress)
         for kind in dict.fromkeys(shard.kind for shard in shards):
             criteria = plan["criteria"][kind]
             of_kind = [shard for shard in shards if shard.kind == kind]
-            blocks = maker.make(kind, criteria, of_kind)
-            for made in writer.write(of_kind, maker.features(kind), criteria["edges"], blocks):
-                if not writer.expected:
-                    record(folder, made)
+            blocks = self.maker.make(kind, criteria, of_kind)
+            yield from writer.write(of_kind, self.maker.features(kind), criteria["edges"], blocks)
 
 
 def _unfinished(folder: Path, shards: Sequence[Shard]) -> list[Shard]:
@@ -278,7 +305,7 @@ def _command(config: Any, program: str) -> str:
     for field in sorted(fields(config), key=lambda field: (field.name not in ("run", "output"), field.name in common)):
         value = getattr(config, field.name)
         default = field.default if field.default_factory is MISSING else field.default_factory()
-        if field.name in ("batch_size", "worker", "workers", "page") or value == default:
+        if field.name in _HOW or value == default:
             continue
         if field.name in _PATHS:
             value = _relative(value)

@@ -14,13 +14,14 @@ from datasets import Features
 from synthdata.emission.compute import ModelThreads, embed_real_images
 from synthdata.emission.config import EmissionConfig, check_config
 from synthdata.emission.criteria import Criteria, draw_reference, measure_criteria
-from synthdata.emission.dataset import Emission, check_output, write_dataset
+from synthdata.emission.dataset import Emission, RowMaker, check_output, write_dataset
 from synthdata.emission.encoding import parquet_features
 from synthdata.emission.fidelity import measure_fidelity
 from synthdata.emission.guard import RealNeighbours
 from synthdata.emission.kinds import Kind, Row
 from synthdata.emission.plan import Shard
-from synthdata.emission.replay import ReplayRows, ReplayRun, load_replay_run
+from synthdata.emission.ray_engine import on_ray
+from synthdata.emission.replay import ReplayRows, load_replay_run
 from synthdata.emission.run import Run, load_run
 from synthdata.emission.scoring import forward_batch
 from synthdata.emission.selection import selected_rows
@@ -44,9 +45,10 @@ def emit(config: EmissionConfig) -> Emission:
     check_output(Path(config.output))
     device = compute_device()
     use_idle_cores(device.type)
-    if config.replay:
-        return _emit_replay(load_replay_run(Path(config.run), device), config, device)
-    return emit_run(load_run(Path(config.run), device), config, device)
+    with contextlib.ExitStack() as stack:
+        engine = stack.enter_context(on_ray(config, open_rows, device.type)) if config.engine == "ray" else None
+        maker = stack.enter_context(open_rows(config, str(device)))
+        return write_dataset(maker, config, _rows(config), PROGRAM, engine=engine)
 
 
 def emit_run(run: Run, config: EmissionConfig, device: torch.device) -> Emission:
@@ -55,9 +57,22 @@ def emit_run(run: Run, config: EmissionConfig, device: torch.device) -> Emission
         return write_dataset(Samples(config, models), config, _rows(config), PROGRAM)
 
 
-def _emit_replay(run: ReplayRun, config: EmissionConfig, device: torch.device) -> Emission:
-    with deterministic(), ModelThreads(run, device, compute_threads(config, device)) as models:
-        return write_dataset(ReplayRows(config, models), config, {"replay": config.replay}, PROGRAM)
+@contextlib.contextmanager
+def open_rows(config: EmissionConfig, device_name: str) -> Iterator[RowMaker]:
+    """Open the run, with its models on the device of this name; yields the maker of its rows.
+
+    Raises:
+        MisuseError: a run directory that cannot be used.
+    """
+    folder, device = Path(config.run), torch.device(device_name)
+    threads = compute_threads(config, device)
+    with deterministic(), contextlib.ExitStack() as stack:
+        if config.replay:
+            replay = load_replay_run(folder, device)
+            yield ReplayRows(config, stack.enter_context(ModelThreads(replay, device, threads)))
+        else:
+            run = load_run(folder, device)
+            yield Samples(config, stack.enter_context(ModelThreads(run, device, threads)))
 
 
 class Samples:
@@ -95,7 +110,7 @@ class Samples:
 
 
 def _rows(config: EmissionConfig) -> dict[Kind, int]:
-    return {"hard": config.hard, "pairs": config.pairs}
+    return {"hard": config.hard, "pairs": config.pairs, "replay": config.replay}
 
 
 def deterministic() -> contextlib.AbstractContextManager[None]:
