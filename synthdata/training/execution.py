@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
 from tqdm import tqdm
 
-from synthdata.errors import Interrupted, SynthdataError
+from synthdata.errors import Interrupted, MisuseError, SynthdataError
 from synthdata.formats import FinishedReport
 from synthdata.models import Encoder, EncoderConfig
 from synthdata.run_files import read_run_file
@@ -37,6 +38,13 @@ LIBRARIES = (
     "numpy",
     "scikit-learn",
 )
+
+_SHARDED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron",
+}
+"""Launches that divide a network over the processes, by the variables of ``accelerate launch``."""
 
 Refresh = Callable[[Path], None]
 """Shows what a run directory holds so far."""
@@ -65,9 +73,15 @@ def start_accelerator(config: RunConfig) -> Accelerator:
     """Device, processes and precision of a run.
 
     Raises:
-        MisuseError: if the tracker is not installed.
+        MisuseError: if the tracker is not installed, or networks were to be divided over the processes.
     """
     check_tracker(config.tracker)
+    for variable, name in _SHARDED.items():
+        if parse_flag_from_env(variable):
+            raise MisuseError(
+                f"accelerate was told to divide the networks over processes ({name}), and each process of a training "
+                "holds all of them: answer no to it in accelerate config, or use torchrun"
+            )
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),  # without it, processes that torchrun starts on CPUs run apart
         mixed_precision=config.train.mixed_precision,

@@ -174,6 +174,15 @@ def test_misuse_ends_in_one_line_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_launch_that_divides_networks_over_processes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(MisuseError, match=r"divide the networks over processes \(FSDP\)"):
+        train_joint(tiny_config(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("place", ["/proc/run", "{file}", "{file}/run"])
 def test_an_output_directory_that_cannot_be_written_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("kept")
