@@ -8,7 +8,7 @@ from synthdata.errors import MisuseError
 from synthdata.job_arrays import array_task
 from synthdata.paths import PathText
 from synthdata.processes import rank, world_size
-from synthdata.ranges import Increasing, NonNegativeInt, PositiveInt, Range, UnitInterval, check_ranges
+from synthdata.ranges import Increasing, NonNegativeInt, PartialShare, PositiveInt, Range, UnitInterval, check_ranges
 
 Format = Literal["webdataset", "parquet"]
 ImageFormat = Literal["png", "webp", "jpeg"]
@@ -55,6 +55,9 @@ class EmissionConfig(DatasetConfig):
         run: run directory that the encoder, the generator and the settings are read from.
         hard: rows of the hard samples; 0 for none.
         pairs: rows of the positive pairs; 0 for none.
+        pair_source: what pairs grow from. From latents, the images of the generator's two members; anchored, two
+            variants of one real image, which is not written itself. Variants are made by a diffusion model, of any arm.
+        noise_levels: that anchored pairs start from, each as often; those that the run trained with if not given.
         replay: rows of a run of recipes/distil.py, whose generator learned from a classifier alone; 0 for none.
         oversample: candidates that each row of the hard samples is first chosen from.
         hardness_band: hard samples lie between these quantiles of the hardness of unselected samples. The upper end
@@ -76,6 +79,8 @@ class EmissionConfig(DatasetConfig):
     run: PathText = "runs/digits"
     hard: NonNegativeInt = 0
     pairs: NonNegativeInt = 0
+    pair_source: Literal["latents", "anchored"] = "latents"
+    noise_levels: Annotated[list[PartialShare], Increasing(strictly=True)] | None = None
     replay: NonNegativeInt = 0
     oversample: Annotated[int, Range(1, 64)] = 4
     hardness_band: Quantiles = (0.5, 0.95)
@@ -96,6 +101,11 @@ def check_config(config: EmissionConfig) -> None:
         raise MisuseError("nothing to emit: hard, pairs and replay are 0; give --hard N, --pairs N or --replay N")
     if config.replay and config.hard + config.pairs:
         raise MisuseError("replay comes from a run without an encoder, hard and pairs from one with: give either")
+    if config.pair_source == "anchored" and not config.pairs:
+        raise MisuseError("pair_source is anchored, and pairs is 0: give --pairs N")
+    if config.noise_levels is not None and (config.pair_source != "anchored" or not config.noise_levels):
+        told = f"noise_levels is {config.noise_levels}: anchored pairs want at least one, others none"
+        raise MisuseError(f"{told}: leave it out, or give --pair_source anchored")
     if (config.worker or 0) >= (workers := config.workers or 1):
         raise MisuseError(f"worker is {config.worker}: it must be between 0 and {workers - 1}")
     if config.engine == "local":

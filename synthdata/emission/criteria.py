@@ -1,6 +1,6 @@
 """What a candidate must meet to become a row, measured once on unselected samples and on the real images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthdata.data import to_float
+from synthdata.emission.anchors import Anchors, noise_levels
 from synthdata.emission.compute import ModelThreads, real_batches
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.guard import RealNeighbours
@@ -39,6 +40,7 @@ class Criteria:
         realism_floor: lowest realism of a row's image.
         copy_distance: pixel distance to a training image up to which an image is a near copy of it.
         edges: for each column, the edges of its histogram in the manifest.
+        noise_levels: of pairs that grow from real images; none of other rows.
     """
 
     kind: Kind
@@ -48,6 +50,7 @@ class Criteria:
     realism_floor: float
     copy_distance: float
     edges: dict[str, list[float]]
+    noise_levels: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,14 @@ class Reference:
         candidates: unselected samples, ``REFERENCE_ROWS`` in all.
         real_realism: realism of the first training images.
         real: the training images that near copies are told by.
+        noise_levels: as in ``Criteria``.
     """
 
     kind: Kind
     candidates: list[Candidates]
     real_realism: NDArray[np.float64]
     real: RealNeighbours
+    noise_levels: list[float] = field(default_factory=list)
 
 
 def draw_reference(kind: Kind, config: EmissionConfig, models: ModelThreads[Run], real: RealNeighbours) -> Reference:
@@ -75,18 +80,25 @@ def draw_reference(kind: Kind, config: EmissionConfig, models: ModelThreads[Run]
     """
     latent_seed = generator_at(config.seed, "reference", kind).initial_seed()
     views = hardness_views(models.run.view, config.seed)
+    levels = noise_levels(kind, config, models.run)
 
     def score(run: Run, rows: Tensor) -> Candidates:
-        latents = latents_at(latent_seed, rows, run.generator.latent_shape)
-        return Scorer(run, real, views, models.device).score(kind, latents)
+        scorer = Scorer(run, real, views, models.device)
+        if levels:
+            return scorer.score_anchored(Anchors.draw(latent_seed, rows, run, levels))
+        return scorer.score(kind, latents_at(latent_seed, rows, run.generator.latent_shape))
 
     drawn = list(models.map(score, torch.arange(REFERENCE_ROWS).split(forward_batch(models.device))))
-    if kind == "pairs" and all(np.array_equal(candidates.pixels[0], candidates.pixels[1]) for candidates in drawn):
+    if (
+        kind == "pairs"
+        and not levels
+        and all(np.array_equal(candidates.pixels[0], candidates.pixels[1]) for candidates in drawn)
+    ):
         raise MisuseError(
             f"the two members of {config.run}'s generator make equal images, so there are no pairs: train with "
-            "--arm pairs or --arm both, or leave out --pairs"
+            "--arm pairs or --arm both, give --pair_source anchored to a diffusion model, or leave out --pairs"
         )
-    return Reference(kind, drawn, _real_realism(models), real)
+    return Reference(kind, drawn, _real_realism(models), real, levels)
 
 
 def measure_criteria(reference: Reference, config: EmissionConfig) -> Criteria:
@@ -109,6 +121,7 @@ def measure_criteria(reference: Reference, config: EmissionConfig) -> Criteria:
             "realism": _edges(np.concatenate([realism, of_real])),
             "nearest_similarity": _edges(similarity),
         },
+        noise_levels=reference.noise_levels,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from accelerate.utils import parse_flag_from_env
 from datasets import Features
 
+from synthdata.emission.anchors import noise_levels
 from synthdata.emission.compute import ModelThreads, embed_real_images
 from synthdata.emission.config import EmissionConfig, check_config
 from synthdata.emission.criteria import Criteria, draw_reference, measure_criteria
@@ -98,7 +99,7 @@ class Samples:
         _ = self.real
 
     def features(self, kind: Kind) -> Features:
-        return parquet_features(kind)
+        return parquet_features(kind, {"noise_levels": noise_levels(kind, self.config, self.models.run)})
 
     def make(self, kind: Kind, criteria: dict[str, Any], shards: Sequence[Shard]) -> Iterator[list[Row]]:
         return selected_rows(self.models, self.real, checked(criteria, Criteria), shards)

@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from synthdata.emission.config import ImageFormat
 from synthdata.emission.files import HashedFile
-from synthdata.emission.kinds import KINDS, Kind, Row
+from synthdata.emission.kinds import KINDS, Kind, Row, columns_of
 
 _SUFFIXES: dict[ImageFormat, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
@@ -109,9 +109,9 @@ def _row_groups(rows: Iterable[EncodedRow]) -> Iterator[list[EncodedRow]]:
         yield group
 
 
-def parquet_features(kind: Kind) -> Features:
-    """The columns of a Parquet file."""
-    metadata = {"index": "int64", "seed": "int64", **KINDS[kind].columns}
+def parquet_features(kind: Kind, criteria: Mapping[str, Any] | None = None) -> Features:
+    """The columns of a Parquet file, of rows that were chosen by ``criteria``."""
+    metadata = columns_of(kind, criteria or {})
     images = {image_column(member): ImageFeature() for member in KINDS[kind].members}
     return Features({**images, **{name: Value(dtype) for name, dtype in metadata.items()}})
 

@@ -1,6 +1,7 @@
 """What the rows of a dataset hold: a kind of row is declared here, and nowhere else in this package."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -55,6 +56,16 @@ KINDS: dict[Kind, RowKind] = {
     # What a relation tells beside these depends on what it is about: its maker says so.
     "relations": RowKind((), "", {}, ()),
 }
+
+
+ANCHORED_COLUMNS = {"noise_level": "float64", "anchor": "int64"}
+"""What rows of pairs that grew from real images have beside the columns of their kind."""
+
+
+def columns_of(kind: Kind, criteria: Mapping[str, Any]) -> dict[str, str]:
+    """All columns of a dataset's rows beside images, with their types, by what its manifest tells of the kind."""
+    anchored = ANCHORED_COLUMNS if criteria.get("noise_levels") else {}
+    return {"index": "int64", "seed": "int64", **KINDS[kind].columns, **anchored}
 
 
 @dataclass

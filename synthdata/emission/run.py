@@ -38,6 +38,7 @@ class Run:
         taken_down: their rows in the source.
         training: what the run's report tells of its training, and the accuracies of its encoder in percent; empty
             without a report.
+        noise_levels: that variants of the real images started from; empty where the settings name none.
     """
 
     encoder: Encoder
@@ -49,6 +50,7 @@ class Run:
     forgotten: Forgotten | None = None
     taken_down: tuple[int, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
+    noise_levels: tuple[float, ...] = ()
 
 
 def load_run(folder: Path, device: torch.device) -> Run:
@@ -95,7 +97,24 @@ def load_run(folder: Path, device: torch.device) -> Run:
         forgotten,
         tuple(data.exclude or ()),
         training_of(files.report),
+        _noise_levels(files),
     )
+
+
+def _noise_levels(files: RunFiles) -> tuple[float, ...]:
+    """Those of the run's settings; runs of earlier versions have none."""
+    synthetic = files.config.get("synthetic")
+    variants = synthetic.get("variants") if isinstance(synthetic, dict) else None
+    if not isinstance(variants, dict):
+        return ()
+    path = files.folder / "config.yaml"
+    try:
+        levels = checked(variants.get("levels"), list[float], "synthetic.variants.levels")
+    except UnsoundError as error:
+        raise MisuseError(f"{path} is damaged ({error}): {MEND}") from error
+    if not all(0 <= level < 1 for level in levels):
+        raise MisuseError(f"{path} is damaged (synthetic.variants.levels are not all in [0, 1)): {MEND}")
+    return tuple(levels)
 
 
 def training_of(report: dict[str, Any]) -> dict[str, Any]:

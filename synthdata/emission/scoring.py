@@ -1,7 +1,7 @@
 """From latents to candidate images and everything that they are judged by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthdata.data import to_float, to_uint8
-from synthdata.emission.guard import RealNeighbours
+from synthdata.emission.anchors import Anchors
+from synthdata.emission.guard import RealNeighbours, pixel_distance
 from synthdata.emission.kinds import DECIMALS, Kind
 from synthdata.emission.run import Run
 from synthdata.errors import FailureError
-from synthdata.models import Member
 from synthdata.objectives import hardness, pair_similarity
 from synthdata.rng import generator_at
 from synthdata.views import RandomView, ViewParameters
@@ -50,6 +50,7 @@ class Candidates:
         nearest_similarity: (N,) cosine similarity to it.
         pixel_distance: (N,) as in ``guard.Nearest``; of a pair, the lower one.
         taken_down: (N,) bool: a near copy of an image that was taken down; of a pair, whether either is.
+        anchors: what pairs of variants grew from.
     """
 
     pixels: tuple[NDArray[np.uint8], ...]
@@ -59,6 +60,7 @@ class Candidates:
     nearest_similarity: NDArray[np.float64]
     pixel_distance: NDArray[np.float64]
     taken_down: NDArray[np.bool_]
+    anchors: Anchors | None = None
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,30 @@ class Scorer:
         """Candidates of ``kind`` from latents (N, *latent_shape), with N up to ``forward_batch``."""
         count, size = len(latents), forward_batch(self.device)
         filled = torch.cat([latents, latents.new_zeros(size - count, *latents.shape[1:])]).to(self.device)
-        first = self._judge(filled, "a")
+        generator = self.run.generator
+        first = self._judge(generator.sample(filled, "a", averaged=True))
         if kind == "hard":
             bank = self.real.embeddings[:BANK_SIZE]
             hard = mean_hardness(self.run, to_float(first.pixels), self.views, bank)
             return self._candidates(hard, [first], count)
-        second = self._judge(filled, "b")
+        second = self._judge(generator.sample(filled, "b", averaged=True))
         return self._candidates(pair_similarity(first.embeddings, second.embeddings), [first, second], count)
 
-    def _judge(self, latents: Tensor, member: Member) -> _Judged:
-        made = self.run.generator.sample(latents, member, averaged=True)
+    @torch.inference_mode()
+    def score_anchored(self, anchors: Anchors) -> Candidates:
+        """Candidates for pairs, from up to ``forward_batch`` anchors, which their pixel distance reckons with."""
+        count, filled = len(anchors), anchors.filled(forward_batch(self.device))
+        pixels = self.run.images.gather(filled.positions).to(self.device)
+        images, levels, latents = to_float(pixels), filled.levels.to(self.device), filled.latents.to(self.device)
+        members = []
+        for own in latents.unbind(1):
+            judged = self._judge(self.run.generator.vary(images, levels, own, averaged=True))
+            nearest = torch.minimum(judged.pixel_distance, pixel_distance(judged.pixels, pixels))
+            members.append(replace(judged, pixel_distance=nearest))
+        similarity = pair_similarity(members[0].embeddings, members[1].embeddings)
+        return replace(self._candidates(similarity, members, count), anchors=anchors)
+
+    def _judge(self, made: Tensor) -> _Judged:
         if not made.isfinite().all():
             raise FailureError("the generator makes images that are infinite or NaN: train it again at lower rates")
         pixels = to_uint8(made)

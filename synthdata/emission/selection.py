@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthdata.emission.anchors import Anchors
 from synthdata.emission.compute import ModelThreads
 from synthdata.emission.criteria import Criteria
 from synthdata.emission.guard import RealNeighbours
-from synthdata.emission.kinds import KINDS, SURPLUS, Row
+from synthdata.emission.kinds import DECIMALS, KINDS, SURPLUS, Row
 from synthdata.emission.pipeline import batched
 from synthdata.emission.plan import Shard
 from synthdata.emission.run import Run
@@ -79,10 +80,9 @@ def select_rows(scorer: Scorer, criteria: Criteria, indices: range) -> list[Row]
         pending = [row for row in rows if not row.images]
         for part in batched(pending, forward_batch(scorer.device) // len(candidates)):
             numbers = torch.tensor([row.index for row in part])
-            latents = _latents(scorer, criteria, numbers, candidates)
-            _fill(part, scorer.score(criteria.kind, latents), criteria)
+            _fill(part, _scored(scorer, criteria, numbers, candidates), criteria)
     if unfilled := [row for row in rows if not row.images]:
-        raise FailureError(_explain(unfilled))
+        raise FailureError(_explain(unfilled, criteria))
     return rows
 
 
@@ -94,13 +94,17 @@ def _rounds(oversample: int) -> Iterator[range]:
         first, count = first + count, min(2 * count, LARGEST_ROUND)
 
 
-def _latents(scorer: Scorer, criteria: Criteria, numbers: Tensor, candidates: range) -> Tensor:
-    """Latents of every row's candidates, row by row; each is a function of the seed, the row and the candidate."""
-    shape = scorer.run.generator.latent_shape
+def _scored(scorer: Scorer, criteria: Criteria, numbers: Tensor, candidates: range) -> Candidates:
+    """Every row's candidates, row by row; each is a function of the seed, the row and the candidate."""
+    run = scorer.run
     seeds = [
         generator_at(criteria.seed, "candidate", criteria.kind, candidate).initial_seed() for candidate in candidates
     ]
-    return torch.stack([latents_at(seed, numbers, shape) for seed in seeds], dim=1).flatten(0, 1)
+    if criteria.noise_levels:
+        anchors = [Anchors.draw(seed, numbers, run, criteria.noise_levels) for seed in seeds]
+        return scorer.score_anchored(Anchors.interleaved(anchors))
+    latents = [latents_at(seed, numbers, run.generator.latent_shape) for seed in seeds]
+    return scorer.score(criteria.kind, torch.stack(latents, dim=1).flatten(0, 1))
 
 
 def _fill(rows: list[Row], scored: Candidates, criteria: Criteria) -> None:
@@ -143,16 +147,22 @@ def _take(row: Row, scored: Candidates, candidate: int, seed: int) -> None:
         "nearest_real": int(scored.nearest_real[candidate]),
         "nearest_similarity": float(scored.nearest_similarity[candidate]),
     }
+    if scored.anchors is not None:
+        level = round(float(scored.anchors.levels[candidate]), DECIMALS)
+        row.metadata |= {"noise_level": level, "anchor": int(scored.anchors.rows[candidate])}
 
 
-def _explain(unfilled: list[Row]) -> str:
+def _explain(unfilled: list[Row], criteria: Criteria) -> str:
     refused: Counter[str] = Counter()
     for row in unfilled:
         refused.update(row.dropped)
     tried = len(unfilled[0].candidate_scores)
     shares = ", ".join(f"{count / refused.total():.0%} {reason}" for reason, count in refused.most_common())
-    kind, first = unfilled[0].kind, unfilled[0].index
+    kind, first, reason = unfilled[0].kind, unfilled[0].index, refused.most_common(1)[0][0]
+    mend = _LOOSEN[reason]
+    if criteria.noise_levels and reason == "memorised":
+        mend = "give higher --noise_levels, at which less is left of the real image"
     return (
         f"{len(unfilled)} row(s) of {kind}, the first is row {first}, found no acceptable sample among {tried} "
-        f"candidates each ({shares}): {_LOOSEN[refused.most_common(1)[0][0]]}"
+        f"candidates each ({shares}): {mend}"
     )

@@ -6,11 +6,11 @@ https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synthdata.emission.kinds import KINDS, Kind
+from synthdata.emission.kinds import KINDS, Kind, columns_of
 from synthdata.emission.manifest import CROISSANT
 from synthdata.errors import FailureError
 from synthdata.publishing.pages.provenance import source_of
@@ -85,6 +85,8 @@ _MEANINGS = {
     "realism": "the generator's own score, comparable within this dataset only",
     "nearest_real": "row in the source of the training image nearest in embedding space",
     "nearest_similarity": "cosine similarity to that image",
+    "noise_level": "share of the noise process from which the two variants of the real image were denoised",
+    "anchor": "row in the source of the real image that the two are variants of",
     "label": "number of the class that the classifier gives the image, from 0",
     "confidence": "the classifier's probability of that class",
 }
@@ -140,7 +142,8 @@ def croissant(name: str, manifest: dict[str, Any]) -> dict[str, Any]:
     for kind, rows in kinds.items():
         shards = [shard for shard in manifest["shards"] if shard["kind"] == kind]
         if kind in KINDS and rows and "image_format" in manifest["settings"]:
-            sets, records = _records(kind, shards, manifest["settings"]["image_format"])
+            columns = columns_of(kind, manifest.get("criteria", {}).get(kind, {}))
+            sets, records = _records(kind, columns, shards, manifest["settings"]["image_format"])
             distribution += sets
             record_sets += records
     return metadata | {"distribution": distribution, "recordSet": record_sets}
@@ -193,13 +196,15 @@ def _file(shard: dict[str, Any]) -> Node:
     }
 
 
-def _records(kind: Kind, shards: list[dict[str, Any]], image_format: str) -> tuple[list[Node], list[Node]]:
+def _records(
+    kind: Kind, columns: Mapping[str, str], shards: list[dict[str, Any]], image_format: str
+) -> tuple[list[Node], list[Node]]:
     """The sets of files that a kind's records are read from, and the sets of records."""
     contained = [{"@id": shard["path"]} for shard in shards]
     if shards[0]["path"].endswith(".parquet"):
-        return _parquet_records(kind)
+        return _parquet_records(kind, columns)
     rows = _file_set(f"{kind}-rows", contained, "application/json", "*.json")
-    fields = _columns(kind, rows, lambda name: {"jsonPath": f"$.{name}"})
+    fields = _columns(kind, columns, rows, lambda name: {"jsonPath": f"$.{name}"})
     file_sets, record_sets = [rows], [_record_set(kind, fields)]
     for member in KINDS[kind].members:
         name = f"{kind}_{_image(member)}"
@@ -212,7 +217,7 @@ def _records(kind: Kind, shards: list[dict[str, Any]], image_format: str) -> tup
     return file_sets, record_sets
 
 
-def _parquet_records(kind: Kind) -> tuple[list[Node], list[Node]]:
+def _parquet_records(kind: Kind, columns: Mapping[str, str]) -> tuple[list[Node], list[Node]]:
     rows = _file_set(f"{kind}-rows", [], "application/x-parquet", f"data/{kind}/*.parquet")
     fields = []
     for member in KINDS[kind].members:
@@ -220,12 +225,13 @@ def _parquet_records(kind: Kind) -> tuple[list[Node], list[Node]]:
         field = _field(kind, name, "sc:ImageObject", _meaning(member), rows, {"column": name})
         field["source"]["transform"] = {"jsonPath": "bytes"}
         fields.append(field)
-    fields += _columns(kind, rows, lambda name: {"column": name})
+    fields += _columns(kind, columns, rows, lambda name: {"column": name})
     return [rows], [_record_set(kind, fields)]
 
 
-def _columns(kind: Kind, files: Node, extract: Callable[[str], dict[str, str]]) -> list[Node]:
-    columns = {"index": "int64", "seed": "int64", **KINDS[kind].columns}
+def _columns(
+    kind: Kind, columns: Mapping[str, str], files: Node, extract: Callable[[str], dict[str, str]]
+) -> list[Node]:
     return [
         _field(kind, name, _TYPES.get(dtype, "sc:Text"), _MEANINGS.get(name, name), files, extract(name))
         for name, dtype in columns.items()

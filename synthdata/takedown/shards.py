@@ -34,6 +34,8 @@ from synthdata.threads import use_idle_cores
 PROGRAM = "synthdata takedown"
 Scope = Literal["near", "all"]
 _BATCH = 64
+_ORIGINS = ("nearest_real", "anchor")
+"""Columns that name real images which a row may have come from."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ class _SupersedingRows:
                 for index, near in enumerate(self._models.map(_near_copies, self._batches(old, progress))):
                     first = index * _BATCH
                     found[kind].near_copies.update(first + place for place in near.nonzero()[:, 0].tolist())
-                found[kind].nearest = {row for row in range(len(old)) if old[row].metadata["nearest_real"] in taken}
+                came_from = ({old[row].metadata.get(name) for name in _ORIGINS} for row in range(len(old)))
+                found[kind].nearest = {row for row, images in enumerate(came_from) if not taken.isdisjoint(images)}
         return found
 
     def _batches(self, old: OldRows, progress: tqdm) -> Iterator[Tensor]:
