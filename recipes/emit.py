@@ -2,6 +2,7 @@
 
     accelerate launch recipes/emit.py --run runs/digits --output out/digits --hard 2000 --pairs 2000 --shard_size 500
 
+    accelerate launch recipes/emit.py --run runs/anchored --output out/anchored --pairs 1000 --pair_source anchored
     accelerate launch recipes/emit.py --run runs/free --output out/free --replay 5000     # of recipes/distil.py
     python recipes/emit.py --run runs/digits --output out/digits --hard 2000 --engine ray --engine_address auto
 

@@ -2,6 +2,7 @@
 
     accelerate launch recipes/joint.py                                  # the built-in digits, about 3 minutes on a CPU
     accelerate launch recipes/joint.py --generator.kind diffusion       # a diffusion model in the place of the GAN
+    accelerate launch recipes/joint.py --generator.kind diffusion --arm anchored --output_dir runs/anchored
     accelerate launch recipes/joint.py --data.source imagefolder:PATH --output_dir runs/mine
     accelerate launch recipes/joint.py --config recipes/configs/digits.yaml --arm real --output_dir runs/digits-real
     torchrun --nproc-per-node 2 recipes/joint.py --output_dir runs/two  # several processes

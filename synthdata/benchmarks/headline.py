@@ -24,7 +24,8 @@ from synthdata.training.run_directory import RunDirectory
 from synthdata.training.train import train_joint
 from synthdata.views import ViewConfig
 
-HeadlineArm = Literal["real", "inflate", "adainf", "hard", "pairs", "both"]
+HeadlineArm = Literal["real", "three_views", "inflate", "adainf", "hard", "pairs", "both", "anchored"]
+WITHOUT_GENERATOR = ("real", "three_views")
 GENERATOR = "generator"
 
 RESERVE = 0.1
@@ -45,7 +46,8 @@ class HeadlineConfig(JointConfig):
         budget_minutes: after this time a call has saved and stopped; the same command goes on.
         preset: "smoke" reads sizes for two CPU cores over the configuration files, before the flags.
         seeds: number of seeds; 3, and 1 for smoke, if not given.
-        arms: rows of the table. "adainf" is inflate with two thirds of the anchors synthetic and weak views of all
+        arms: rows of the table. "three_views" is real with three views, the control of "anchored", which needs
+            generator.kind diffusion. "adainf" is inflate with two thirds of the anchors synthetic and weak views of all
             images, after the Adaptive Inflation of Wang et al. (ICLR 2024).
         fractions: shares of the real images at which ``improved`` is compared with real; 0.1, 0.2 and 0.5, and 0.5 for
             smoke, if not given. The generator of a share is trained on that share.
@@ -57,7 +59,7 @@ class HeadlineConfig(JointConfig):
     budget_minutes: PositiveFloat = 9.0
     preset: Literal["full", "smoke"] = "full"
     seeds: PositiveInt | None = None
-    arms: list[HeadlineArm] = field(default_factory=lambda: list(get_args(HeadlineArm)))
+    arms: list[HeadlineArm] = field(default_factory=lambda: ["real", "inflate", "adainf", "hard", "pairs", "both"])
     fractions: list[UnitInterval] | None = None
     improved: HeadlineArm = "both"
     split: Literal["validation", "test"] = "test"
@@ -110,7 +112,7 @@ def plan_jobs(config: HeadlineConfig, images: int) -> list[Job]:
     wanted += [Job(arm, seed, count) for seed in seeds for count in counts for arm in compared]
     jobs: list[Job] = []
     for job in wanted:
-        if job.arm != "real":
+        if job.arm not in WITHOUT_GENERATOR:
             jobs.append(Job(GENERATOR, job.seed, job.images))
         jobs.append(job)
     return list(dict.fromkeys(jobs))
@@ -133,7 +135,9 @@ def job_config(config: HeadlineConfig, job: Job) -> JointConfig:
         weak = ViewConfig.weak()
         views = replace(run.views, crop_scale=weak.crop_scale, jitter_probability=weak.jitter_probability)
         run = replace(run, views=views, synthetic=replace(run.synthetic, share=_ADAINF_SHARE))
-    if job.arm not in ("real", GENERATOR):
+    if job.arm == "three_views":
+        run = replace(run, train=replace(run.train, views=3))
+    if job.arm not in (*WITHOUT_GENERATOR, GENERATOR):
         pretrained = config.folder / Job(GENERATOR, job.seed, job.images).name / "generator"
         run = replace(run, generator=replace(run.generator, pretrained=str(pretrained)))
     return run
@@ -141,6 +145,8 @@ def job_config(config: HeadlineConfig, job: Job) -> JointConfig:
 
 def _trained_arm(job: Job) -> Arm:
     """The arm of the joint training that a job is."""
+    if job.arm in WITHOUT_GENERATOR:
+        return "real"
     return next((arm for arm in get_args(Arm) if arm == job.arm), "inflate")
 
 
@@ -176,6 +182,8 @@ def run_headline(config: HeadlineConfig) -> Outcome:
 def _check(config: HeadlineConfig) -> None:
     if config.arm != JointConfig.arm:
         raise MisuseError(f"arm is {config.arm}: the table holds several arms; choose them with --arms")
+    if "anchored" in config.arms and config.generator.kind != "diffusion":
+        raise MisuseError(f"arms has anchored, and generator.kind is {config.generator.kind}: set it to diffusion")
     if config.generator.pretrained is not None:
         raise MisuseError(
             f"generator.pretrained is {config.generator.pretrained}: the table pre-trains a generator for each seed and"

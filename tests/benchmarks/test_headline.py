@@ -28,6 +28,7 @@ from synthdata.benchmarks.headline import (
 )
 from synthdata.configuration import parse
 from synthdata.errors import MisuseError
+from synthdata.training.config import GeneratorConfig
 from synthdata.training.plan import Plan
 
 SHORT = {"arms": "[real,both]", "seeds": 1, "fractions": "[]", "train__log_every": 2}
@@ -154,6 +155,7 @@ def test_another_setting_in_the_same_folder_is_named(whole: tuple[Path, str]) ->
     ("changes", "words"),
     [
         ({"arm": "hard"}, "choose them with --arms"),
+        ({"arms": "[real,anchored]"}, "arms has anchored, and generator.kind is gan: set it to diffusion"),
         ({"generator__pretrained": "runs/other/generator"}, "pre-trains a generator for each seed"),
         ({"data__source": "imagefolder:{flat}", "data__limit": 30}, "has no labels"),
     ],
@@ -178,12 +180,14 @@ def test_the_first_seed_of_all_arms_comes_first_and_the_data_efficiency_last() -
 
 
 def test_all_arms_of_a_seed_take_equal_encoder_steps_and_start_from_one_generator() -> None:
-    config = HeadlineConfig(output="table")
+    config = HeadlineConfig(output="table", generator=GeneratorConfig(kind="diffusion"))
     configs = [job_config(config, Job(arm, 3, 500)) for arm in get_args(HeadlineArm)]
     plans = [Plan.of(run, world_size=1) for run in configs]
     assert {(plan.steps, plan.images, plan.pretrain_steps) for plan in plans} == {(1000, 128_000, 0)}
-    assert {run.generator.pretrained for run in configs[1:]} == {f"table/{GENERATOR}-500-images-seed-3/generator"}
+    assert {run.generator.pretrained for run in configs[2:]} == {f"table/{GENERATOR}-500-images-seed-3/generator"}
     assert {(run.seed, run.data.limit) for run in configs} == {(3, 500)}
+    views = {arm: plan.third_view for arm, plan in zip(get_args(HeadlineArm), plans, strict=True)}
+    assert [arm for arm, third in views.items() if third] == ["three_views", "anchored"]
 
 
 def test_adainf_is_inflate_with_weak_views_of_all_images_and_two_thirds_of_them_synthetic() -> None:
