@@ -84,15 +84,22 @@ def read_checked(
         name: what messages call the file; its path if not given.
         parse: ``parse_json`` if not given.
     """
-    name = shortened(name or str(path), 160)
+    limit = MAX_YAML_BYTES if parse is parse_yaml else MAX_BYTES
+    return check_content(lambda: _content(path, limit), check, name or str(path), mend, error, parse)
+
+
+def check_content(
+    read: Callable[[], bytes],
+    check: Callable[[Any], T],
+    name: str,
+    mend: str = "restore it",
+    error: type[SynthdataError] = FailureError,
+    parse: Callable[[bytes], Any] | None = None,
+) -> T:
+    """As ``read_checked``, of a file called ``name`` that ``read`` gives."""
+    name = shortened(name, 160)
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise UnsoundError("it is no regular file")
-        limit = MAX_YAML_BYTES if parse is parse_yaml else MAX_BYTES
-        if found.st_size > limit:
-            raise UnsoundError(f"it has {found.st_size:,} bytes, more than the {limit:,} that are read")
-        return check((parse or parse_json)(path.read_bytes()))
+        return check((parse or parse_json)(read()))
     except (FileNotFoundError, NotADirectoryError):
         raise
     except UnsoundError as unsound:
@@ -102,6 +109,15 @@ def read_checked(
     except (OSError, ValueError) as failed:  # a path with a NUL in it is a ValueError
         reason = failed.strerror if isinstance(failed, OSError) and failed.strerror else shortened(str(failed), 80)
         raise error(f"{name} cannot be read ({reason}): {mend}") from failed
+
+
+def _content(path: Path, limit: int) -> bytes:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise UnsoundError("it is no regular file")
+    if found.st_size > limit:
+        raise UnsoundError(f"it has {found.st_size:,} bytes, more than the {limit:,} that are read")
+    return path.read_bytes()
 
 
 def parse_json(raw: bytes | str) -> Any:

@@ -41,10 +41,9 @@ def construct(config: Config) -> Emission:
         FailureError: a source cannot be read, or the disk is full; finished shards are kept.
     """
     check_ranges(config)
-    folder = Path(config.output)
-    check_output(folder)
+    check_output(config.output)
     maker = RelationMaker(config)
-    plan = read_plan(folder)
+    plan = read_plan(config.output)
     count = plan["construction"]["rows"] if plan and "construction" in plan else maker.surveyed["rows"]
     return write_dataset(maker, config, {KIND: count}, f"{PROGRAM} {config.name}")
 
@@ -99,7 +98,7 @@ class RelationMaker:
     def make(self, kind: Kind, criteria: dict[str, Any], shards: Sequence[Shard]) -> Iterator[list[Row]]:
         if not shards:
             return
-        plan = read_plan(Path(self.config.output))
+        plan = read_plan(self.config.output)
         assert plan is not None
         starts = plan["construction"]["starts"]
         block = bisect_right(starts, shards[0].first_row) - 1

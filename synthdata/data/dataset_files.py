@@ -1,4 +1,4 @@
-"""The files of an emitted dataset: in a directory, or in a repository of the Hub, fetched as they are needed."""
+"""The files of an emitted dataset: in a directory, an object store or a repository of the Hub, fetched as needed."""
 
 import re
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from huggingface_hub.errors import (
 )
 
 from synthdata.errors import FailureError, MisuseError
-from synthdata.formats import inside, load_manifest
+from synthdata.formats import load_manifest
 from synthdata.paths import user_path
+from synthdata.stores import LocalStore, Store, is_url, open_store
 
 MANIFEST = "manifest.json"
 
@@ -48,27 +49,29 @@ class DatasetFiles:
 
     Attributes:
         source: as it was given.
-        folder: the dataset directory; None for a repository.
-        repository: OWNER/NAME; empty for a directory.
+        store: the dataset directory or the folder of an object store; None for a repository.
+        repository: OWNER/NAME; empty for a store.
         revision: branch or commit of the repository; None for its main branch.
     """
 
     source: str
-    folder: Path | None
+    store: Store | None
     repository: str = ""
     revision: str | None = None
 
     @classmethod
     def of(cls, source: str) -> "DatasetFiles":
-        """The dataset in a directory, or in the repository ``OWNER/NAME`` or ``hf://datasets/OWNER/NAME[@REVISION]``.
+        """The dataset in a directory, in an object store (``s3://BUCKET/FOLDER`` and so on), or in the repository
+        ``OWNER/NAME`` or ``hf://datasets/OWNER/NAME[@REVISION]``.
 
         Raises:
             MisuseError: ``source`` is neither.
         """
-        folder = user_path(source)
-        if folder.is_dir():
-            return cls(source, folder)
         named = _REPOSITORY.fullmatch(source)
+        if is_url(source) and named is None:
+            return cls(source, open_store(source))
+        if not is_url(source) and (folder := user_path(source)).is_dir():
+            return cls(source, LocalStore(folder))
         if named is None or source.startswith((".", "/", "~")):
             raise MisuseError(
                 f"{source} is no folder: give a dataset directory, or a repository OWNER/NAME or hf://datasets/OWNER/NAME"
@@ -103,8 +106,13 @@ class DatasetFiles:
 
     def _locate(self, path: str) -> Path | None:
         """The file on this machine; None if the dataset has none of this name."""
-        if self.folder is not None:
-            return inside(self.folder, path) if (self.folder / path).is_file() else None
+        if isinstance(self.store, LocalStore):
+            return self.store.fetch(path) if (self.store.folder / path).is_file() else None
+        if self.store is not None:
+            try:
+                return self.store.fetch(path) if path == MANIFEST else self.store.keep(path)
+            except FileNotFoundError:
+                return None
         try:
             return Path(hf_hub_download(self.repository, path, repo_type="dataset", revision=self.revision))
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:

@@ -2,15 +2,17 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 
 from synthdata.data.config import DataConfig
-from synthdata.data.decode import Encoded
+from synthdata.data.decode import Encoded, UnreadableImageError
 from synthdata.data.source import IMAGE_EXTENSIONS, Rows, Source, SourceSplit, index_labels
 from synthdata.data.tree import find_files
 from synthdata.errors import MisuseError
 from synthdata.paths import user_path
 from synthdata.processes import rank
+from synthdata.stores import Store, is_url, open_store
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +42,27 @@ class FileRows(Rows):
         return os.path.join(self._folder, self._files[row])
 
 
+class StoredRows(Rows):
+    """Image files of an object store, each fetched when it is read."""
+
+    def __init__(self, store: Store, below: str, files: list[str]):
+        self._store = store
+        self._below = f"{below}/" if below else ""
+        self._files = files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def read(self, row: int) -> Encoded:
+        content = next(self._store.read_all([self._below + self._files[row]]))
+        if content is None:
+            raise UnreadableImageError("it is not there any more")
+        return content
+
+    def name(self, row: int) -> str:
+        return f"{self._store}/{self._below}{self._files[row]}"
+
+
 def open_folder(argument: str, config: DataConfig) -> Source:
     """All image files below ``argument``, in the order of their sorted paths; what is left out is told.
 
@@ -47,6 +70,8 @@ def open_folder(argument: str, config: DataConfig) -> Source:
     images lies beside them; else they are classes like those. The names of the outermost folders are labels when every
     training image lies in one and there are at least two.
     """
+    if is_url(argument):
+        return _open_stored(argument)
     folder = user_path(argument, "imagefolder:") if argument else Path()
     if not argument or not folder.exists():
         raise MisuseError(f"{argument or 'imagefolder:'} does not exist: give a folder of images, imagefolder:PATH")
@@ -54,7 +79,8 @@ def open_folder(argument: str, config: DataConfig) -> Source:
         raise MisuseError(f"{argument} is not a folder: give a folder of images, imagefolder:PATH")
     tree = find_files(folder, _is_image)
     _tell(folder, tree.told())
-    folders = _split_folders(folder, tree.files)
+    named = {path.name for path in folder.iterdir() if path.name.lower() in _SPLIT_FOLDERS and path.is_dir()}
+    folders = _split_folders(folder, named, tree.files)
     files = {split: found for split, name in folders.items() if (found := _below(name, tree.files))}
     if "train" not in files:
         known = ", ".join(sorted(IMAGE_EXTENSIONS))
@@ -66,14 +92,28 @@ def open_folder(argument: str, config: DataConfig) -> Source:
     return Source(splits, classes)
 
 
+def _open_stored(url: str) -> Source:
+    """As ``open_folder``, in an object store."""
+    store = open_store(url)
+    files = sorted(path for path in store.list("") if _is_image(path) and not re.search(r"(^|/)\.", path))
+    named = {name for file in files if "/" in file and (name := file.split("/")[0]).lower() in _SPLIT_FOLDERS}
+    folders = _split_folders(store, named, files)
+    found = {split: below for split, name in folders.items() if (below := _below(name, files))}
+    if "train" not in found:
+        known = ", ".join(sorted(IMAGE_EXTENSIONS))
+        raise MisuseError(f"{url} holds no image files (by their endings: {known}): add images to it")
+    labels, classes = index_labels(_class_names(found))
+    splits = {name: SourceSplit(StoredRows(store, folders[name], each), labels[name]) for name, each in found.items()}
+    return Source(splits, classes)
+
+
 def _is_image(name: str) -> bool:
     return name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS
 
 
-def _split_folders(folder: Path, files: list[str]) -> dict[str, str]:
+def _split_folders(folder: object, named: set[str], files: list[str]) -> dict[str, str]:
     """The sub-folder of each split; the folder itself, as an empty name, where all images are for training."""
     with_images = {file.split(os.sep)[0] for file in files if os.sep in file}
-    named = {path.name for path in folder.iterdir() if path.name.lower() in _SPLIT_FOLDERS and path.is_dir()}
     others = with_images - named
     found: dict[str, str] = {}
     for name in sorted(named):
@@ -99,7 +139,7 @@ def _below(name: str, files: list[str]) -> list[str]:
     return [file[len(start) :] for file in files if file.startswith(start)]
 
 
-def _tell(folder: Path, left_out: str) -> None:
+def _tell(folder: object, left_out: str) -> None:
     if left_out and rank() == 0:
         _logger.warning("%s: left out are %s", folder, left_out)
 

@@ -1,6 +1,7 @@
 """Images through the ``datasets`` library: repositories of the Hub, local dataset folders, Parquet files."""
 
 import logging
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +21,7 @@ from synthdata.data.tree import refuse_irregular
 from synthdata.errors import FailureError, MisuseError
 from synthdata.paths import is_inside, user_path
 from synthdata.processes import rank
+from synthdata.stores import is_url, open_store
 
 _logger = logging.getLogger(__name__)
 
@@ -96,8 +98,10 @@ def open_hf(argument: str, config: DataConfig) -> Source:
 
 def open_parquet(argument: str, config: DataConfig) -> Source:
     """``PATH``: a Parquet file, or a folder of them with the split in the file name (train-*, validation-*, test-*)."""
-    path = user_path(argument, "parquet:") if argument else Path()
     source = f"parquet:{argument}"
+    if is_url(argument):
+        return _from_datasets(source, config, hub_caches(), path="parquet", data_files=_stored_parquet(argument))
+    path = user_path(argument, "parquet:") if argument else Path()
     if argument and path.is_dir():
         if not any(path.rglob("*.parquet")):
             raise MisuseError(f"{argument} holds no .parquet file: give a folder of Parquet files, or one file")
@@ -106,6 +110,22 @@ def open_parquet(argument: str, config: DataConfig) -> Source:
     if path.is_file():
         return _from_datasets(source, config, [path.parent], path="parquet", data_files={"train": str(path)})
     raise MisuseError(f"{argument or source} does not exist, or is no file: give a Parquet file or a folder of them")
+
+
+def _stored_parquet(url: str) -> dict[str, list[str]]:
+    """The Parquet files of an object store, by the split in their names."""
+    folder, _, name = url.rstrip("/").rpartition("/")
+    single = name.endswith(".parquet")
+    store = open_store(folder if single else url)
+    found = [path for path in sorted(store.list("")) if (path == name if single else path.endswith(".parquet"))]
+    if not found:
+        raise MisuseError(f"{url} holds no .parquet file: give a folder of Parquet files, or one file")
+    files: dict[str, list[str]] = {}
+    for path in found:
+        words = re.split(r"[^a-z]+", path.rpartition("/")[2].lower())
+        split = "train" if single else next((_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES), "train")
+        files.setdefault(split, []).append(f"{store}/{path}")
+    return files
 
 
 def hub_caches() -> list[Path]:

@@ -4,6 +4,7 @@ import glob
 import json
 import logging
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from fsspec.utils import glob_translate
 
 from synthdata.data.config import DataConfig
 from synthdata.data.decode import Encoded, UnreadableImageError
@@ -19,6 +21,7 @@ from synthdata.data.source import IMAGE_EXTENSIONS, Rows, Source, SourceSplit, i
 from synthdata.errors import FailureError, MisuseError
 from synthdata.paths import open_regular, user_path
 from synthdata.processes import rank
+from synthdata.stores import is_url, open_store
 
 _logger = logging.getLogger(__name__)
 
@@ -89,7 +92,9 @@ def open_shards(argument: str, config: DataConfig) -> Source:
 
 
 def _find_shards(pattern: str) -> list[str]:
-    if "://" in pattern or pattern.startswith("pipe:"):
+    if is_url(pattern):
+        return _fetched_shards(pattern)
+    if pattern.startswith("pipe:"):
         raise MisuseError(f"wds:{pattern} is not on this machine: download the shards and give their paths")
     path = user_path(pattern, "wds:") if pattern else Path()
     pattern = str(path / "*.tar" if path.is_dir() else path)
@@ -109,6 +114,21 @@ def _find_shards(pattern: str) -> list[str]:
     if not shards:
         raise MisuseError(f"wds:{pattern} matches no file: give a pattern such as wds:shards/train-*.tar")
     return list(shards.values())
+
+
+def _fetched_shards(pattern: str) -> list[str]:
+    """The shards of an object store, on this machine until the program ends."""
+    folder, glob_pattern = pattern.rstrip("/"), "*.tar"
+    if glob.has_magic(folder) or folder.endswith(".tar"):
+        parts = folder.split("/")
+        fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+        folder, glob_pattern = "/".join(parts[:fixed]), "/".join(parts[fixed:])
+    store, wanted = open_store(folder), re.compile(glob_translate(glob_pattern))
+    matches = (path for path in sorted(store.list("")) if wanted.match(path))
+    shards = [str(store.keep(path)) for path in matches]
+    if not shards:
+        raise MisuseError(f"wds:{pattern} matches no file: give a pattern such as wds:{folder}/train-*.tar")
+    return shards
 
 
 def _below(pattern: str) -> Iterator[Path]:

@@ -6,7 +6,6 @@ its origin and its criteria what it likes, and one whose rows have no score is n
 
 import itertools
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 from msgspec import Meta
@@ -154,7 +153,7 @@ def checked_record(tree: Any, planned: Mapping[str, Any], edges: Mapping[str, li
     return record
 
 
-def check_known(kinds: Iterable[str], folder: Path) -> None:
+def check_known(kinds: Iterable[str], folder: object) -> None:
     """Raise ``MisuseError`` for a kind of rows that this version does not know."""
     for kind in kinds:
         if kind not in KINDS:

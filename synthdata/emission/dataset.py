@@ -8,10 +8,9 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, asdict, dataclass, fields
+from functools import partial
 from importlib.metadata import version
-from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,27 +20,29 @@ from tqdm import tqdm
 import synthdata
 from synthdata.claims import claimed, owner, refusal
 from synthdata.emission.config import DatasetConfig
-from synthdata.emission.files import disk_errors
 from synthdata.emission.kinds import Kind, Row
 from synthdata.emission.manifest import (
     MANIFEST,
-    PLAN,
     WORK,
     Plan,
     Record,
     begin,
     check_same,
     finish_dataset,
+    is_begun,
+    is_finished,
     read_plan,
     record,
     recorded,
+    recorded_paths,
 )
 from synthdata.emission.plan import Shard, plan_shards, shards_of
 from synthdata.emission.shards import ShardWriter
-from synthdata.emission.verify import shard_problem
+from synthdata.emission.verify import DATA, shard_problems
 from synthdata.errors import FailureError, MisuseError
-from synthdata.formats import inside
 from synthdata.processes import rank, world_size
+from synthdata.stores import LocalStore, Location, Store, open_store
+from synthdata.stores.local import disk_errors
 
 _CLAIM = re.compile(r"(\d{1,9})-of-(\d{1,9})\.claim")
 _PATHS = ("run", "output", "source", "encoder", "graph", "truth")
@@ -50,9 +51,9 @@ _HOW = ("batch_size", "worker", "workers", "engine", "engine_address", "engine_g
 _RECORDED_VERSIONS = ("torch", "torchvision", "diffusers", "datasets", "pillow", "pyarrow", "numpy")
 
 
-Engine = Callable[[Plan, Sequence[Shard], dict[str, str], tqdm], Iterator[Record]]
-"""Makes shards of a plan elsewhere, in any order, and yields the record of each; the sha256 of those that must come out
-as they were, by path, and the bar of rows come with them."""
+Engine = Callable[[Plan, Sequence[Shard], dict[str, str], tqdm, Callable[[Record], None]], None]
+"""Makes shards of a plan, in any order, and tells of the record of each that is in its place; the sha256 of those that
+must come out as they were, by path, and the bar of rows come with them."""
 
 
 class RowMaker(Protocol):
@@ -87,7 +88,7 @@ class Emission:
     """What one process did for a dataset.
 
     Attributes:
-        folder: the dataset directory.
+        folder: where the dataset is.
         manifest: of the finished dataset; None while other processes are still at work on it, or if another has just
             finished it.
         rows: rows that this process made.
@@ -97,7 +98,7 @@ class Emission:
         tells: whether this is the one of these processes that tells of the work of all.
     """
 
-    folder: Path
+    folder: Store
     manifest: dict[str, Any] | None
     rows: int
     kept: int
@@ -128,27 +129,33 @@ def write_dataset(
         MisuseError: an output that cannot be written or holds something else.
         FailureError: the disk is full, or rows find no acceptable candidate; finished shards are kept.
     """
-    folder = Path(config.output)
+    store = open_store(config.output)
     with contextlib.ExitStack() as claims:
-        if not (folder / MANIFEST).exists():
-            claims.enter_context(_claimed(config, rows))
+        if not is_finished(store):
+            claims.enter_context(_claimed(store, config, rows))
         command = _command(config if told is None else told, program)
-        plan = _open_plan(maker, config, {kind: count for kind, count in rows.items() if count}, command)
-        is_begun = (folder / WORK / PLAN).exists()
+        plan = _open_plan(store, maker, config, {kind: count for kind, count in rows.items() if count}, command)
+        begun = is_begun(store)
         own = shards_of(*_process(config), _planned(config, rows))
-        missing = _unfinished(folder, own)
-        if missing and (folder / MANIFEST).exists():
-            claims.enter_context(_claimed(config, rows))
-        return _complete(engine or _Here(maker, config), config, plan, own, missing, is_begun)
+        missing = _unfinished(store, plan, own)
+        if missing and is_finished(store):
+            claims.enter_context(_claimed(store, config, rows))
+        return _complete(engine or _Here(maker, config), config, store, plan, own, missing, begun)
 
 
 @contextlib.contextmanager
-def _claimed(config: DatasetConfig, rows: Mapping[Kind, int]) -> Iterator[None]:
-    """Keep others from the shards that this process makes; other workers make other ones."""
-    work, (worker, workers) = Path(config.output, WORK), _process(config)
+def _claimed(store: Store, config: DatasetConfig, rows: Mapping[Kind, int]) -> Iterator[None]:
+    """Keep others of this machine from the shards that this process makes; other workers make other ones.
+
+    In an object store nothing is claimed: what two processes put there is the same.
+    """
+    if not isinstance(store, LocalStore):
+        yield
+        return
+    work, (worker, workers) = store.folder / WORK, _process(config)
     with contextlib.ExitStack() as stack:
         stack.callback(_remove_if_empty, work)
-        with disk_errors(Path(config.output)):
+        with disk_errors(store):
             work.mkdir(parents=True, exist_ok=True)
             stack.enter_context(claimed(work / f"{worker}-of-{workers}.claim", config.output))
         own = set(shards_of(worker, workers, _planned(config, rows)))
@@ -168,52 +175,49 @@ def _remove_if_empty(folder: Path) -> None:
 def _complete(
     engine: Engine,
     config: DatasetConfig,
+    store: Store,
     plan: Plan,
     own: Sequence[Shard],
     missing: Sequence[Shard],
-    is_begun: bool,
+    begun: bool,
 ) -> Emission:
-    folder = Path(config.output)
     made, kept = (sum(shard.rows for shard in shards) for shards in (missing, set(own) - set(missing)))
     if missing and isinstance(engine, _Here):
         engine.maker.prepare()
     started = time.perf_counter()
     if missing:
-        with tqdm(total=made + kept, initial=kept, unit="row", desc=str(folder), disable=rank() != 0) as progress:
-            _make(engine, folder, plan, missing, progress)
+        with tqdm(total=made + kept, initial=kept, unit="row", desc=str(store), disable=rank() != 0) as progress:
+            _make(engine, store, plan, missing, progress)
     seconds = time.perf_counter() - started
-    manifest = _finish_if_complete(folder, is_begun)
+    manifest = _finish_if_complete(store, begun)
     # of a dataset that was finished before, every process has the manifest; of others, the one that finishes it
-    tells = world_size() == 1 or (manifest is not None and (is_begun or rank() == 0))
-    return Emission(folder, manifest, made, kept, seconds, world_size(), tells)
+    tells = world_size() == 1 or (manifest is not None and (begun or rank() == 0))
+    return Emission(store, manifest, made, kept, seconds, world_size(), tells)
 
 
-def check_output(folder: Path) -> None:
+def check_output(location: Location) -> None:
     """Refuse to write among files that no emission has put there.
 
     Raises:
         MisuseError: naming one of them.
         FailureError: a link leads out of the folder.
     """
-    for written in (WORK, MANIFEST, "data", "assets", "README.md"):
-        inside(folder, written)
-    with disk_errors(folder):
-        names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if foreign := names - {WORK}:
-        begun = (folder / WORK / PLAN).exists() or (folder / MANIFEST).exists()
-        if not begun:
-            raise MisuseError(f"{folder} holds other files ({min(foreign)}): choose another --output, or empty it")
+    store = open_store(location)
+    if isinstance(store, LocalStore):
+        for written in (WORK, MANIFEST, DATA, "assets", "README.md"):
+            store.fetch(written)
+    with disk_errors(store):
+        names = store.names()
+    if (foreign := names - {WORK, ".gitattributes"}) and not (is_begun(store) or is_finished(store)):
+        raise MisuseError(f"{store} holds other files ({min(foreign)}): choose another --output, or empty it")
 
 
-def _open_plan(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int], command: str) -> Plan:
-    """The plan that the dataset directory was begun with, or a new one."""
-    folder = Path(config.output)
+def _open_plan(store: Store, maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int], command: str) -> Plan:
+    """The plan that the dataset was begun with, or a new one."""
     settings = {name: value for name, value in asdict(config).items() if name not in (*_PATHS, *_HOW)}
     settings = json.loads(json.dumps(settings))  # as a plan that was read back has them
-    plan = read_plan(folder)
+    plan = read_plan(store)
     if plan is None:
-        with disk_errors(folder):
-            (folder / WORK).mkdir(parents=True, exist_ok=True)
         new: Plan = {
             "settings": settings,
             "run": maker.identity,
@@ -221,14 +225,14 @@ def _open_plan(maker: RowMaker, config: DatasetConfig, rows: Mapping[Kind, int],
             "made_with": {"command": command, "device": maker.device, "versions": _versions()},
             "shards": [asdict(shard) for shard in _planned(config, rows)],
         }
-        with disk_errors(folder):
-            plan = begin(folder, new)
+        with disk_errors(store):
+            plan = begin(store, new)
     # a plan of an earlier version lacks the settings that came since
     defaults = {field.name: field.default for field in fields(config) if field.name in settings}
     plan["settings"] = defaults | plan["settings"]
-    check_same(folder, plan, settings, maker.identity)
+    check_same(store, plan, settings, maker.identity)
     if [shard["rows"] for shard in plan["shards"]] != [shard.rows for shard in _planned(config, rows)]:
-        raise FailureError(f"the plan of {folder} has other shards than its settings give: write another --output")
+        raise FailureError(f"the plan of {store} has other shards than its settings give: write another --output")
     return plan
 
 
@@ -238,13 +242,11 @@ def _planned(config: DatasetConfig, rows: Mapping[Kind, int]) -> list[Shard]:
     return [shard for shards in planned for shard in shards]
 
 
-def _make(engine: Engine, folder: Path, plan: Plan, shards: Sequence[Shard], progress: tqdm) -> None:
-    expected = _expected(folder)
-    with disk_errors(folder):
-        (folder / WORK).mkdir(exist_ok=True)
-        for made in engine(plan, shards, expected, progress):
-            if not expected:
-                record(folder, made)
+def _make(engine: Engine, store: Store, plan: Plan, shards: Sequence[Shard], progress: tqdm) -> None:
+    expected = _expected(store, plan)
+    finished = partial(record, store) if not expected else lambda made: None
+    with disk_errors(store):
+        engine(plan, shards, expected, progress, finished)
 
 
 @dataclass(frozen=True)
@@ -255,43 +257,45 @@ class _Here:
     config: DatasetConfig
 
     def __call__(
-        self, plan: Plan, shards: Sequence[Shard], expected: dict[str, str], progress: tqdm
-    ) -> Iterator[Record]:
-        writer = ShardWriter(self.config, expected, progress)
+        self,
+        plan: Plan,
+        shards: Sequence[Shard],
+        expected: dict[str, str],
+        progress: tqdm,
+        finished: Callable[[Record], None],
+    ) -> None:
+        writer = ShardWriter(open_store(self.config.output), self.config, expected, progress)
         for kind in dict.fromkeys(shard.kind for shard in shards):
             criteria = plan["criteria"][kind]
             of_kind = [shard for shard in shards if shard.kind == kind]
             blocks = self.maker.make(kind, criteria, of_kind)
-            yield from writer.write(of_kind, self.maker.features(kind), criteria["edges"], blocks)
+            writer.write(of_kind, self.maker.features(kind), criteria["edges"], blocks, finished)
 
 
-def _unfinished(folder: Path, shards: Sequence[Shard]) -> list[Shard]:
-    """Those of ``shards`` that are not on the disk as they were recorded."""
-    records = recorded(folder)
-
-    def is_unfinished(shard: Shard) -> bool:
-        return shard.path not in records or shard_problem(folder, records[shard.path]) is not None
-
-    with ThreadPoolExecutor() as pool:
-        return list(compress(shards, pool.map(is_unfinished, shards)))
+def _unfinished(store: Store, plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
+    """Those of ``shards`` that are not there as they were recorded."""
+    records = recorded(store, plan)
+    made = [shard for shard in shards if shard.path in records]
+    problems = shard_problems(store, [records[shard.path] for shard in made], store.list(DATA))
+    sound = {shard for shard, problem in zip(made, problems, strict=True) if problem is None}
+    return [shard for shard in shards if shard not in sound]
 
 
-def _expected(folder: Path) -> dict[str, str]:
+def _expected(store: Store, plan: Plan) -> dict[str, str]:
     """Of a finished dataset, the sha256 of every shard."""
-    if not (folder / MANIFEST).exists():
-        return {}
-    return {path: shard["sha256"] for path, shard in recorded(folder).items()}
+    return {path: shard["sha256"] for path, shard in recorded(store, plan).items()} if is_finished(store) else {}
 
 
-def _finish_if_complete(folder: Path, is_begun: bool) -> dict[str, Any] | None:
-    if (folder / WORK / PLAN).exists():
-        plan = read_plan(folder)
-        complete = plan is not None and recorded(folder).keys() >= {shard["path"] for shard in plan["shards"]}
-        return finish_dataset(folder) if complete else None
-    if is_begun:
+def _finish_if_complete(store: Store, begun: bool) -> dict[str, Any] | None:
+    if is_begun(store):
+        plan = read_plan(store)
+        complete = plan is not None and (is_finished(store) or len(recorded_paths(store, plan)) == len(plan["shards"]))
+        return finish_dataset(store) if complete else None
+    if begun:
         return None  # another process finished it in the meantime
-    _remove_if_empty(folder / WORK)
-    return finish_dataset(folder) if (folder / MANIFEST).exists() else None
+    if isinstance(store, LocalStore):
+        _remove_if_empty(store.folder / WORK)
+    return finish_dataset(store) if is_finished(store) else None
 
 
 def _process(config: DatasetConfig) -> tuple[int, int]:

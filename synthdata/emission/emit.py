@@ -43,7 +43,7 @@ def emit(config: EmissionConfig) -> Emission:
         FailureError: as ``write_dataset``.
     """
     check_config(config)
-    check_output(Path(config.output))
+    check_output(config.output)
     device = compute_device()
     use_idle_cores(device.type)
     with contextlib.ExitStack() as stack:

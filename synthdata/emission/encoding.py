@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synthdata.emission.config import ImageFormat
-from synthdata.emission.files import HashedFile
 from synthdata.emission.kinds import KINDS, Kind, Row, columns_of
+from synthdata.stores import Draft
 
 _SUFFIXES: dict[ImageFormat, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
@@ -72,7 +72,7 @@ def _encode_image(image: NDArray[Any] | bytes, image_format: ImageFormat, qualit
     return buffer.getvalue()
 
 
-def write_tar(file: HashedFile, features: Features, rows: Iterable[EncodedRow]) -> None:
+def write_tar(file: Draft, features: Features, rows: Iterable[EncodedRow]) -> None:
     """WebDataset: for each row its images, ``<key>.png`` or ``<key>.a.png`` and ``<key>.b.png``, and ``<key>.json``."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:  # type: ignore[call-overload]
         for row in rows:
@@ -87,7 +87,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, io.BytesIO(content))
 
 
-def write_parquet(file: HashedFile, features: Features, rows: Iterable[EncodedRow]) -> None:
+def write_parquet(file: Draft, features: Features, rows: Iterable[EncodedRow]) -> None:
     """Parquet whose columns ``image``, or ``image_a`` and ``image_b``, are read as images, beside the metadata."""
     schema = features.arrow_schema
     with pq.ParquetWriter(file, schema, write_page_index=True) as writer:

@@ -7,19 +7,20 @@ into manifest.json and removes the folder. The card is written afterwards, by wh
 import contextlib
 import fcntl
 import hashlib
-import os
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from synthdata.emission.checks import check_known, checked_manifest, checked_plan, checked_record
-from synthdata.emission.files import disk_errors, write_json
 from synthdata.emission.kinds import CANDIDATES, DECIMALS, KINDS, Kind
 from synthdata.emission.plan import Shard
 from synthdata.errors import FailureError, MisuseError
-from synthdata.formats import FORMAT, inside
-from synthdata.reading import read_checked
+from synthdata.formats import FORMAT
+from synthdata.reading import check_content, read_checked
+from synthdata.stores import LocalStore, Location, Store, open_store
+from synthdata.stores.local import disk_errors
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -28,6 +29,7 @@ PAGE = "index.html"
 WORK = ".emission"
 PLAN = "plan.json"
 
+_PLAN = f"{WORK}/{PLAN}"
 _PLANNED = tuple(field.name for field in fields(Shard))
 _PARTS = ("settings", "run", "criteria", "construction", "made_with", "shards")
 
@@ -39,22 +41,22 @@ Record = dict[str, Any]
 """A finished shard: path, kind, first_row, rows, bytes, sha256, and the summary of its tally."""
 
 
-def read_manifest(folder: Path | str) -> dict[str, Any]:
+def read_manifest(location: Location) -> dict[str, Any]:
     """The manifest of a finished dataset.
 
     Raises:
         MisuseError: there is none, or it is of a newer format.
         FailureError: it is damaged, as it is if a shard in it has another path than the plan gives it.
     """
-    folder = Path(folder)
+    store = open_store(location)
     try:
-        return dict(read_checked(folder / MANIFEST, checked_manifest))
+        return dict(read_checked(store.fetch(MANIFEST), checked_manifest, name=f"{store}/{MANIFEST}"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        begun = (folder / WORK / PLAN).is_file()
+        begun = store.exists(_PLAN)
         mend = (
             "its emission is not finished: run the same command again" if begun else "name the directory of a dataset"
         )
-        raise MisuseError(f"{folder} holds no {MANIFEST}: {mend}") from error
+        raise MisuseError(f"{store} holds no {MANIFEST}: {mend}") from error
 
 
 def manifest_digest(path: Path) -> str:
@@ -62,45 +64,53 @@ def manifest_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def read_plan(folder: Path) -> Plan | None:
-    """The plan of the dataset that was begun or finished in ``folder``, None if there is none.
+def is_finished(store: Store) -> bool:
+    """Whether there is a manifest."""
+    return store.exists(MANIFEST)
+
+
+def is_begun(store: Store) -> bool:
+    """Whether there is a plan whose shards are not all made."""
+    return store.exists(_PLAN)
+
+
+def read_plan(location: Location) -> Plan | None:
+    """The plan of the dataset that was begun or finished at ``location``, None if there is none.
 
     Raises:
         FailureError: it is damaged.
     """
+    store = open_store(location)
     # The plan is only removed once there is a manifest, so that one of the two is found while another process finishes.
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         mend = "restore it, or remove the folder and emit again"
-        return dict(read_checked(inside(folder, f"{WORK}/{PLAN}"), checked_plan, mend))
-    if (folder / MANIFEST).exists():
-        manifest = read_manifest(folder)
+        return dict(read_checked(store.fetch(_PLAN), checked_plan, mend, name=f"{store}/{_PLAN}"))
+    if is_finished(store):
+        manifest = read_manifest(store)
         planned = [{name: shard[name] for name in _PLANNED} for shard in manifest["shards"]]
         return {part: manifest[part] for part in _PARTS if part in manifest} | {"shards": planned}
     return None
 
 
-def begin(folder: Path, plan: Plan) -> Plan:
+def begin(location: Location, plan: Plan) -> Plan:
     """Record ``plan``, unless another process has already done so; returns the one that counts."""
-    own = folder / WORK / f"{PLAN}.{os.getpid()}"
+    store = open_store(location)
     with contextlib.suppress(FileNotFoundError):  # others have finished the dataset and removed the work folder
-        write_json(own, plan)
-        with contextlib.suppress(FileExistsError):
-            os.link(own, folder / WORK / PLAN)
-        own.unlink()
-    recorded = read_plan(folder)
+        store.create(_PLAN, (json.dumps(plan, indent=2) + "\n").encode())
+    recorded = read_plan(store)
     assert recorded is not None
     return recorded
 
 
-def check_same(folder: Path, plan: Plan, settings: dict[str, Any], run: dict[str, Any]) -> None:
-    """Raise ``MisuseError`` when ``folder`` was begun with other settings, or for another run."""
+def check_same(store: Store, plan: Plan, settings: dict[str, Any], run: dict[str, Any]) -> None:
+    """Raise ``MisuseError`` when ``store`` was begun with other settings, or for another run."""
     for name, value in settings.items():
         if (old := plan["settings"].get(name)) != value:
-            raise MisuseError(f"{folder} was begun with --{name} {old}, not {value}: give that, or another --output")
+            raise MisuseError(f"{store} was begun with --{name} {old}, not {value}: give that, or another --output")
     for path, value in _leaves(run):
         if (old := dict(_leaves(plan["run"])).get(path)) != value:
             raise MisuseError(
-                f"{folder} was begun for another run ({path} was {old}, is {value}): give another --output"
+                f"{store} was begun for another run ({path} was {old}, is {value}): give another --output"
             )
 
 
@@ -112,72 +122,82 @@ def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{path}{name}", value
 
 
-def record(folder: Path, shard: Record) -> None:
+def record(store: Store, shard: Record) -> None:
     """Note that a shard is finished."""
-    write_json(_record_path(folder, shard["path"]), shard)
+    store.write_json(_record_path(shard["path"]), shard)
 
 
-def recorded(folder: Path) -> dict[str, Record]:
-    """The finished shards, by path, as they were when they were finished."""
+def recorded_paths(store: Store, plan: Plan) -> set[str]:
+    """The shards of an unfinished dataset that have a record, which is not looked into."""
+    there = store.list(WORK).keys()
+    return {shard["path"] for shard in plan["shards"] if _record_path(shard["path"]) in there}
+
+
+def recorded(store: Store, plan: Plan) -> dict[str, Record]:
+    """The finished shards, by path, as they were when they were finished; in a finished dataset without summaries."""
     records = {}
-    if not (folder / MANIFEST).exists():
-        plan = read_plan(folder) or {"shards": []}
-        for shard in plan["shards"]:
-            with contextlib.suppress(FileNotFoundError):
-                records[shard["path"]] = _read_record(folder, shard, plan)
-    if (folder / MANIFEST).exists():  # possibly written by another process, which then removes the records
-        return {shard["path"]: shard for shard in read_manifest(folder)["shards"]}
+    if not is_finished(store):
+        there = recorded_paths(store, plan)
+        shards = [shard for shard in plan["shards"] if shard["path"] in there]
+        contents = store.read_all(_record_path(shard["path"]) for shard in shards)
+        for shard, content in zip(shards, contents, strict=True):
+            if content is not None:
+                records[shard["path"]] = _checked_record(store, content, shard, plan)
+    if is_finished(store):  # possibly by another process, which then removes the records
+        return {shard["path"]: shard for shard in read_manifest(store)["shards"]}
     return records
 
 
-def finish_dataset(folder: Path | str) -> dict[str, Any] | None:
+def finish_dataset(location: Location) -> dict[str, Any] | None:
     """Write the manifest of a dataset whose shards are all made, and remove the work folder.
 
     Returns:
         The manifest, or None if another process finished the dataset at the same time.
 
     Raises:
-        MisuseError: there is no emission in ``folder``.
+        MisuseError: there is no emission at ``location``.
         FailureError: shards are not made yet.
     """
-    folder = Path(folder)
-    try:
-        plan_file = (folder / WORK / PLAN).open("rb")
-    except OSError:
-        return read_manifest(folder)
-    with plan_file, disk_errors(folder):
-        fcntl.flock(plan_file, fcntl.LOCK_EX)
-        if not (folder / WORK / PLAN).exists():
+    store = open_store(location)
+    if not is_begun(store):
+        return read_manifest(store)
+    with disk_errors(store), _alone(store):
+        if not is_begun(store):
             return None
-        if not (folder / MANIFEST).exists():
-            manifest = _manifest(folder)
+        if not is_finished(store) and (manifest := _manifest(store)) is not None:
             for name in (CARD, CROISSANT, PAGE):
-                (folder / name).unlink(missing_ok=True)  # whatever it tells of, it is no manifest of this dataset
-            write_json(folder / MANIFEST, manifest)
-        _clear(folder / WORK)
-    return read_manifest(folder)
+                store.delete(name)  # whatever it tells of, it is no manifest of this dataset
+            store.write_json(MANIFEST, manifest)
+        store.delete_folder(WORK, last=PLAN)
+    return read_manifest(store)
 
 
-def _clear(work: Path) -> None:
-    """Remove the work folder; the plan goes last, so that an interrupted removal is taken up again."""
-    for path in sorted(work.iterdir(), key=lambda path: path.name == PLAN):
-        path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # another process may just have begun, and removes it when it is done
-        work.rmdir()
+@contextlib.contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Keep other processes of this machine from finishing at the same time; elsewhere they write the same bytes."""
+    with contextlib.ExitStack() as stack:
+        if isinstance(store, LocalStore):
+            with contextlib.suppress(OSError):  # others have just finished
+                fcntl.flock(stack.enter_context(store.fetch(_PLAN).open("rb")), fcntl.LOCK_EX)
+        yield
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    plan, records = read_plan(folder), recorded(folder)
+def _manifest(store: Store) -> dict[str, Any] | None:
+    """The manifest to be written; None if another process has just written it."""
+    plan = read_plan(store)
     assert plan is not None
+    records = recorded(store, plan)
+    if is_finished(store):
+        return None
     missing = [shard["path"] for shard in plan["shards"] if shard["path"] not in records]
     if missing:
         raise FailureError(
-            f"{len(missing)} of {len(plan['shards'])} shards of {folder} are not made yet, the first is {missing[0]}: "
+            f"{len(missing)} of {len(plan['shards'])} shards of {store} are not made yet, the first is {missing[0]}: "
             "run the workers that make them, then finish"
         )
     shards = [records[shard["path"]] for shard in plan["shards"]]
     selected: dict[Kind, None] = dict.fromkeys(shard["kind"] for shard in shards)
-    check_known(selected, folder)
+    check_known(selected, store)
     kinds = {kind: _summary(kind, plan["criteria"][kind], shards) for kind in selected}
     return {"format": FORMAT, **plan, "kinds": kinds, "shards": [_without_summary(shard) for shard in shards]}
 
@@ -218,12 +238,11 @@ def _column(columns: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _read_record(folder: Path, shard: dict[str, Any], plan: Plan) -> Record:
+def _checked_record(store: Store, content: bytes, shard: Mapping[str, Any], plan: Plan) -> Record:
     edges, mend = plan["criteria"][shard["kind"]]["edges"], "remove it and run the same command again"
-    return dict(
-        read_checked(_record_path(folder, shard["path"]), lambda tree: checked_record(tree, shard, edges), mend)
-    )
+    name = f"{store}/{_record_path(shard['path'])}"
+    return dict(check_content(lambda: content, lambda tree: checked_record(tree, shard, edges), name, mend))
 
 
-def _record_path(folder: Path, shard: str) -> Path:
-    return inside(folder, f"{WORK}/{shard.rpartition('/')[2]}.json")
+def _record_path(shard: str) -> str:
+    return f"{WORK}/{shard.rpartition('/')[2]}.json"

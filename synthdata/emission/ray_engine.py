@@ -13,18 +13,18 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.dataset import Engine, RowMaker
-from synthdata.emission.files import disk_errors
-from synthdata.emission.manifest import WORK, Plan, Record
+from synthdata.emission.manifest import Plan, Record, is_begun, is_finished
 from synthdata.emission.plan import Shard
 from synthdata.emission.shards import ShardWriter
 from synthdata.errors import AGAIN, STOP_SIGNALS, FailureError, MisuseError, SynthdataError, shortened
+from synthdata.stores import open_store
+from synthdata.stores.local import disk_errors
 
 OpenRows = Callable[[EmissionConfig, str], AbstractContextManager[RowMaker]]
 
@@ -59,18 +59,20 @@ class _ShardMaker:
 
     def make(self, shard: Shard, device: str) -> Record:
         maker, criteria = self._maker(device), self.criteria[shard.kind]
-        writer = ShardWriter(self.config, self.expected, tqdm(disable=True))
+        store, made = open_store(self.config.output), list[Record]()
+        writer = ShardWriter(store, self.config, self.expected, tqdm(disable=True))
         blocks = maker.make(shard.kind, criteria, [shard])
-        with disk_errors(Path(self.config.output)):
-            (made,) = writer.write([shard], maker.features(shard.kind), criteria["edges"], blocks)
-        return made
+        with disk_errors(store):
+            writer.write([shard], maker.features(shard.kind), criteria["edges"], blocks, made.append)
+        return made[0]
 
     def _maker(self, device: str) -> RowMaker:
         if device not in self.makers:
-            output = Path(self.folder, self.config.output)
-            if not (output / WORK).is_dir():
-                raise MisuseError(f"{output} is not there on {socket.gethostname()}: all nodes must see one --output")
-            os.chdir(self.folder)
+            with contextlib.suppress(FileNotFoundError):
+                os.chdir(self.folder)
+            store = open_store(self.config.output)
+            if not (is_begun(store) or is_finished(store)):
+                raise MisuseError(f"{store} is not there on {socket.gethostname()}: all nodes must see one --output")
             maker = self.opened.enter_context(self.open_rows(self.config, device))
             maker.prepare()
             self.makers[device] = maker
@@ -97,7 +99,13 @@ def on_ray(config: EmissionConfig, open_rows: OpenRows, device: str) -> Iterator
         )
     ray = _connect(config.engine_address or os.environ.get("RAY_ADDRESS") or "local")
 
-    def engine(plan: Plan, shards: Sequence[Shard], expected: dict[str, str], progress: tqdm) -> Iterator[Record]:
+    def engine(
+        plan: Plan,
+        shards: Sequence[Shard],
+        expected: dict[str, str],
+        progress: tqdm,
+        finished: Callable[[Record], None],
+    ) -> None:
         restored = {shard.path: expected[shard.path] for shard in shards if shard.path in expected}
         maker = _ShardMaker(open_rows, config, plan["criteria"], restored, os.getcwd())
 
@@ -110,7 +118,7 @@ def on_ray(config: EmissionConfig, open_rows: OpenRows, device: str) -> Iterator
         with _ray_errors():
             for made in ray.util.map_unordered(task, shards, backpressure_size=_QUEUED, chunk_size=1):
                 progress.update(made["rows"])
-                yield made
+                finished(made)
 
     try:
         yield engine

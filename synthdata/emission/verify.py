@@ -1,20 +1,25 @@
-"""Comparing a dataset directory with its manifest, byte for byte."""
+"""Comparing a dataset with its manifest."""
 
-import hashlib
-import stat
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from synthdata.emission.manifest import read_manifest
 from synthdata.errors import FailureError
-from synthdata.formats import inside
+from synthdata.stores import LocalStore, Location, Store, Stored, open_store
+
+DATA = "data"
 
 
-def verify_dataset(folder: Path | str) -> list[str]:
+def verify_dataset(location: Location, deep: bool = False) -> list[str]:
     """What is wrong with the shards of a finished dataset; an empty list if nothing is.
 
-    Every shard is read once, several at a time, so that the disk sets the pace.
+    On this machine every shard is read once, several at a time, so that the disk sets the pace. Of an object store one
+    listing is read: sizes are compared, and hashes of the content where the store tells them.
+
+    Args:
+        location: of the dataset.
+        deep: also read every shard of an object store.
 
     Returns:
         One line for each shard that is missing, truncated, altered, or not in the manifest.
@@ -23,38 +28,40 @@ def verify_dataset(folder: Path | str) -> list[str]:
         MisuseError: there is no manifest.
         FailureError: the manifest is damaged, or a shard cannot be read.
     """
-    folder = Path(folder)
-    shards = read_manifest(folder)["shards"]
-    with ThreadPoolExecutor() as pool:
-        problems = [problem for problem in pool.map(lambda shard: shard_problem(folder, shard), shards) if problem]
+    store = open_store(location)
+    shards = read_manifest(store)["shards"]
+    found = store.list(DATA)
+    problems = [problem for problem in shard_problems(store, shards, found, deep) if problem]
     expected = {shard["path"] for shard in shards}
-    if (folder / "data").is_symlink():
-        return [*problems, "data: a link, where a folder should be"]
-    found = {path.relative_to(folder).as_posix() for path in (folder / "data").rglob("*") if not path.is_dir()}
-    return problems + [f"{path}: not in the manifest" for path in sorted(found - expected)]
+    strangers = (f"{path}: {found[path].unsound or 'not in the manifest'}" for path in sorted(found.keys() - expected))
+    return [*problems, *strangers]
 
 
-def shard_problem(folder: Path, shard: dict[str, Any]) -> str | None:
-    """What is wrong with one shard, given its record; None if it is as recorded."""
-    size = shard["bytes"]
+def shard_problems(
+    store: Store, shards: Sequence[Mapping[str, Any]], found: Mapping[str, Stored], deep: bool = False
+) -> list[str | None]:
+    """What is wrong with each of ``shards``, given their records and what was ``found``; None if it is as recorded."""
+    deep = deep or isinstance(store, LocalStore)
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda shard: _problem(store, shard, found.get(shard["path"]), deep), shards))
+
+
+def _problem(store: Store, shard: Mapping[str, Any], found: Stored | None, deep: bool) -> str | None:
+    path, size = shard["path"], shard["bytes"]
+    altered = f"{path}: altered, its sha256 is not the recorded one"
+    if found is None:
+        return f"{path}: missing"
+    if found.unsound:
+        return f"{path}: {found.unsound}"
+    if found.size < size:
+        return f"{path}: truncated, {found.size:,} of {size:,} bytes"
+    if found.size > size:
+        return f"{path}: altered, {found.size:,} bytes instead of {size:,}"
+    if any(shard.get(name, told) != told for name, told in found.hashes.items()):
+        return altered
     try:
-        path = inside(folder, shard["path"])
-    except FailureError:
-        return f"{shard['path']}: a link that leads out of the folder, or nowhere"
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return f"{shard['path']}: no regular file"
-        actual = status.st_size
-        if actual < size:
-            return f"{shard['path']}: truncated, {actual:,} of {size:,} bytes"
-        if actual > size:
-            return f"{shard['path']}: altered, {actual:,} bytes instead of {size:,}"
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != shard["sha256"]:
-                return f"{shard['path']}: altered, its sha256 is not the recorded one"
+        return altered if deep and store.sha256(path) != shard["sha256"] else None
     except FileNotFoundError:
-        return f"{shard['path']}: missing"
+        return f"{path}: missing"
     except OSError as error:
-        raise FailureError(f"{path} cannot be read: {error.strerror}") from error
-    return None
+        raise FailureError(f"{store}/{path} cannot be read: {error.strerror}") from error

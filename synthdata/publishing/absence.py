@@ -15,6 +15,7 @@ from synthdata.emission.manifest import MANIFEST, manifest_digest
 from synthdata.errors import FailureError, MisuseError
 from synthdata.formats import load_manifest
 from synthdata.publishing.push import Target, hub_errors_as_one_line
+from synthdata.stores import LocalStore, Store
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,10 @@ def look_for(source: str, old_manifest: Path) -> Found:
     kept = {shard["sha256"] for shard in now["shards"]}
     sought = {shard["sha256"]: shard for shard in old["shards"] if shard["sha256"] not in kept}
     history = ""
-    if files.folder is not None:
-        there = _hashes_of_folder(files.folder, sought)
+    if isinstance(files.store, LocalStore):
+        there = _hashes_of_folder(files.store.folder, sought)
+    elif files.store is not None:
+        there = _hashes_of_store(files.store, sought)
     else:
         there = _hashes_of_repository(files.repository)
         history = (
@@ -80,6 +83,12 @@ def _hashes_of_folder(folder: Path, sought: dict[str, Any]) -> dict[str, str]:
     except OSError as error:
         raise FailureError(f"{error.filename} cannot be read ({error.strerror})") from error
     return found
+
+
+def _hashes_of_store(store: Store, sought: dict[str, Any]) -> dict[str, str]:
+    """As ``_hashes_of_folder``, in an object store."""
+    sizes = {shard["bytes"] for shard in sought.values()}
+    return {path: store.sha256(path) for path, found in sorted(store.list("").items()) if found.size in sizes}
 
 
 def _hashes_of_repository(repository: str) -> dict[str, str]:

@@ -2,16 +2,17 @@
 
 import fcntl
 from collections.abc import Callable
-from pathlib import Path
 
-from synthdata.emission.files import disk_errors
-from synthdata.emission.manifest import CARD, CROISSANT, MANIFEST, PAGE, read_manifest
+from synthdata.emission.manifest import CARD, CROISSANT, MANIFEST, PAGE, WORK, read_manifest
+from synthdata.emission.verify import DATA
 from synthdata.publishing.card import write_dataset_card
 from synthdata.publishing.croissant import write_croissant
-from synthdata.publishing.pages import write_page
+from synthdata.publishing.pages import page_beside
+from synthdata.stores import LocalStore, Location, open_store
+from synthdata.stores.local import disk_errors
 
 
-def complete_dataset(folder: Path | str, page: bool = True) -> None:
+def complete_dataset(location: Location, page: bool = True) -> None:
     """Write what a finished dataset lacks of its card, its Croissant metadata and its page.
 
     To be called after each emission, and after finishing: the last process to finish then writes them, and a dataset
@@ -21,22 +22,25 @@ def complete_dataset(folder: Path | str, page: bool = True) -> None:
         page: whether there is to be a page.
 
     Raises:
-        MisuseError: ``folder`` cannot be written.
+        MisuseError: the place cannot be written.
         FailureError: the disk is full, or a shard cannot be read.
     """
-    folder = Path(folder)
-    parts: dict[str, Callable[[], object]] = {
-        CARD: lambda: write_dataset_card(folder),
-        CROISSANT: lambda: write_croissant(folder, read_manifest(folder)),
-        **({PAGE: lambda: write_page(folder)} if page else {}),
-    }
-    with disk_errors(folder):
+    store = open_store(location)
+    parts = [CARD, CROISSANT, *([PAGE] if page else [])]
+    if not isinstance(store, LocalStore) and not (store.exists(MANIFEST) and set(parts) - store.names()):
+        return
+    with disk_errors(store), store.working_copy(leave_out=(DATA, WORK)) as folder:
+        writers: dict[str, Callable[[], object]] = {
+            CARD: lambda: write_dataset_card(folder),
+            CROISSANT: lambda: write_croissant(folder, read_manifest(folder)),
+            PAGE: lambda: page_beside(folder, store),
+        }
         try:
             manifest = (folder / MANIFEST).open("rb")
         except FileNotFoundError:
             return
         with manifest:
             fcntl.flock(manifest, fcntl.LOCK_EX)  # several processes may find them missing at the same time
-            for name, write in parts.items():
+            for name in parts:
                 if not (folder / name).exists():
-                    write()
+                    writers[name]()

@@ -17,8 +17,10 @@ from safetensors import SafetensorError, safe_open
 
 from synthdata import __version__
 from synthdata.emission import read_manifest, verify_dataset
+from synthdata.emission.manifest import WORK
 from synthdata.errors import FailureError, MisuseError, SynthdataError
 from synthdata.reading import read_json
+from synthdata.stores import LocalStore, Location, open_store
 
 RESUME = "run the same command again: what was uploaded is kept"
 # Shards of an earlier push whose names differ, such as those of another count, would be loaded along with the new ones;
@@ -61,11 +63,11 @@ class Target:
         return f"{function}({quoted}{split}{revision})"
 
 
-def push_dataset(folder: Path, repo: str, *, private: bool = False, revision: str | None = None) -> str:
-    """Verify a dataset folder and push it; the repository's shards become exactly the folder's.
+def push_dataset(location: Location, repo: str, *, private: bool = False, revision: str | None = None) -> str:
+    """Verify a dataset and push it; the repository's shards become exactly the dataset's.
 
     Args:
-        folder: what an emission left behind.
+        location: of what an emission left behind; from an object store it is copied to this machine first.
         repo: OWNER/NAME, created if it does not exist.
         private: whether only the owner may read it.
         revision: branch to push to, created from ``main`` where it does not exist.
@@ -78,19 +80,23 @@ def push_dataset(folder: Path, repo: str, *, private: bool = False, revision: st
         FailureError: if a shard is missing or altered, or the Hub fails or cannot be reached.
     """
     target = Target(repo, "dataset", private, revision)
-    kinds = read_manifest(folder)["kinds"]
-    if not (folder / "README.md").is_file():
+    store = open_store(location)
+    kinds = read_manifest(store)["kinds"]
+    if not store.exists("README.md"):
         raise MisuseError(
-            f"{folder} holds no README.md, which says what is in data/: restore it, or run `synthdata finish {folder}` "
+            f"{store} holds no README.md, which says what is in data/: restore it, or run `synthdata finish {store}` "
             "if its emission was interrupted"
         )
-    problems = verify_dataset(folder)
+    problems = verify_dataset(store)
     if problems:
         raise FailureError(
-            f"nothing was pushed, as {folder} is not sound: {problems[0]} (1 of {len(problems)} problems; "
+            f"nothing was pushed, as {store} is not sound: {problems[0]} (1 of {len(problems)} problems; "
             "`synthdata verify` lists them, emitting again mends them)"
         )
-    _upload(folder, target)
+    with store.working_copy(leave_out=[WORK]) as folder:
+        if problems := [] if isinstance(store, LocalStore) else verify_dataset(folder):
+            raise FailureError(f"nothing was pushed, as {store} did not arrive whole: {problems[0]}; run it again")
+        _upload(folder, target)
     return target.call("load_dataset", "pairs" if "pairs" in kinds else next(iter(kinds)))
 
 

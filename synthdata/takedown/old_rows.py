@@ -12,8 +12,8 @@ from synthdata.data.shards import read_samples
 from synthdata.emission.encoding import image_column
 from synthdata.emission.kinds import KINDS, Kind
 from synthdata.errors import FailureError
-from synthdata.formats import inside
 from synthdata.reading import UnsoundError, checked, parse_json
+from synthdata.stores import Store
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class OldRows:
     """The rows of one kind, in random access; the shards that were read last are kept in memory.
 
     Args:
-        folder: the dataset directory.
+        store: where the dataset is.
         manifest: of it.
         kind: which rows.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], kind: Kind) -> None:
+    def __init__(self, store: Store, manifest: dict[str, Any], kind: Kind) -> None:
         self.kind: Kind = kind
-        self._folder = folder
+        self._store = store
         self._shards = [shard for shard in manifest["shards"] if shard["kind"] == kind]
         self._size = self._shards[0]["rows"]
         self._read: dict[int, list[OldRow]] = {}
@@ -57,15 +57,15 @@ class OldRows:
         return self._read[number][row]
 
     def _rows(self, shard: dict[str, Any]) -> list[OldRow]:
-        path = inside(self._folder, shard["path"])
         try:
-            rows = list((_of_parquet if path.suffix == ".parquet" else _of_tar)(path, KINDS[self.kind].members))
+            with self._store.on_disk(shard["path"]) as path:
+                rows = list((_of_parquet if path.suffix == ".parquet" else _of_tar)(path, KINDS[self.kind].members))
             if len(rows) != shard["rows"] or any(
                 row.metadata["index"] != shard["first_row"] + place for place, row in enumerate(rows)
             ):
                 raise UnsoundError("its rows are not those of the manifest")
         except (UnsoundError, KeyError, TypeError, pa.ArrowException, OSError) as error:
-            raise FailureError(f"shard {path} cannot be read ({error}): restore it") from error
+            raise FailureError(f"shard {self._store}/{shard['path']} cannot be read ({error}): restore it") from error
         return rows
 
 

@@ -28,6 +28,7 @@ from synthdata.emission.selection import blocks_of, selected_blocks
 from synthdata.errors import FailureError, MisuseError
 from synthdata.reading import checked
 from synthdata.run_files import read_run
+from synthdata.stores import Location, Store, open_store
 from synthdata.takedown.old_rows import OldRows
 from synthdata.threads import use_idle_cores
 
@@ -53,22 +54,22 @@ class ShardsRequest:
     scope: Scope = "near"
 
 
-def take_down_shards(folder: Path, request: ShardsRequest) -> Emission:
-    """Make the dataset in ``folder`` again, without card and page; the same call goes on where it was interrupted.
+def take_down_shards(location: Location, request: ShardsRequest) -> Emission:
+    """Make the dataset at ``location`` again, without card and page; the same call goes on where it was interrupted.
 
     Raises:
         MisuseError: the run is of no takedown, or the dataset is not of the run before; and as ``emit``.
         FailureError: a shard of the old dataset is damaged; and as ``emit``.
     """
-    run_folder, output = Path(request.run), Path(request.output)
-    if output.resolve() == folder.resolve():
-        raise MisuseError(f"{folder} is the dataset before, which stays as it is: name another --output")
-    report, manifest = read_run(run_folder).report, read_manifest(folder)
+    run_folder, store, output = Path(request.run), open_store(location), open_store(request.output)
+    if output.place == store.place:
+        raise MisuseError(f"{store} is the dataset before, which stays as it is: name another --output")
+    report, manifest = read_run(run_folder).report, read_manifest(store)
     if "takedown" not in report or not (run_folder / FILE).is_file():
         raise MisuseError(f"{run_folder} is no finished run of recipes/takedown.py: name one of those as --run")
-    _check_before(folder, manifest, run_folder, report)
-    if problems := verify_dataset(folder):
-        raise FailureError(f"{folder} is not sound ({problems[0]}): restore it; `synthdata verify` lists all problems")
+    _check_before(store, manifest, run_folder, report)
+    if problems := verify_dataset(store, deep=True):
+        raise FailureError(f"{store} is not sound ({problems[0]}): restore it; `synthdata verify` lists all problems")
     settings = checked({**manifest["settings"], "run": request.run, "output": request.output}, EmissionConfig)
     check_output(output)
     device = compute_device()
@@ -76,20 +77,20 @@ def take_down_shards(folder: Path, request: ShardsRequest) -> Emission:
     run = load_run(run_folder, device)
     rows: dict[Kind, int] = {kind: manifest["kinds"][kind]["rows"] for kind in manifest["kinds"]}
     with deterministic(), ModelThreads(run, device, compute_threads(settings, device)) as models:
-        supersedes = manifest_digest(folder / MANIFEST)
-        old = {kind: OldRows(folder, manifest, kind) for kind in rows}
+        supersedes = manifest_digest(store.fetch(MANIFEST))
+        old = {kind: OldRows(store, manifest, kind) for kind in rows}
         maker = _SupersedingRows(
             Samples(settings, models), old, supersedes, request.scope, report["takedown"]["method"]
         )
-        return write_dataset(maker, settings, rows, f"{PROGRAM} {folder.name}", request)
+        return write_dataset(maker, settings, rows, f"{PROGRAM} {store.title}", request)
 
 
-def _check_before(folder: Path, manifest: dict[str, Any], run: Path, report: dict[str, Any]) -> None:
-    """Raise ``MisuseError`` unless the dataset in ``folder`` was emitted from the run that ``run`` supersedes."""
+def _check_before(store: Store, manifest: dict[str, Any], run: Path, report: dict[str, Any]) -> None:
+    """Raise ``MisuseError`` unless the dataset in ``store`` was emitted from the run that ``run`` supersedes."""
     if other := set(manifest["kinds"]) - {"hard", "pairs"}:
-        raise MisuseError(f"{folder} has rows of the kind {min(other)}: take down hard samples and pairs")
+        raise MisuseError(f"{store} has rows of the kind {min(other)}: take down hard samples and pairs")
     if manifest["run"]["encoder"]["sha256"] != report["takedown"]["before"]["encoder"]:
-        raise MisuseError(f"{folder} was emitted from another run than the one that {run} supersedes: name its own")
+        raise MisuseError(f"{store} was emitted from another run than the one that {run} supersedes: name its own")
 
 
 @dataclass

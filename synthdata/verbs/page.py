@@ -6,6 +6,7 @@ from typing import Any
 
 from synthdata.configuration import positional
 from synthdata.errors import MisuseError
+from synthdata.paths import PathText
 
 
 @dataclass
@@ -22,7 +23,7 @@ class PageConfig:
         run: of a dataset: the directory of its run, for where the real images are if its manifest is not enough.
     """
 
-    folder: str = positional("DIR")
+    folder: PathText = positional("DIR")
     show_real: bool = False
     run: str | None = None
 
@@ -31,13 +32,13 @@ def page(config: PageConfig) -> None:
     """Write the page and print where it is."""
     from synthdata.publishing.pages import write_dataset_page, write_page
 
-    folder, run = Path(config.folder), Path(config.run) if config.run else None
+    run = Path(config.run) if config.run else None
     if config.show_real:
-        print(write_dataset_page(folder, show_real=True, run=run))
+        print(write_dataset_page(config.folder, show_real=True, run=run))
     elif run:
         raise MisuseError(f"run is {run}, and no real images are asked for: add --show_real true, or leave it out")
     else:
-        print(write_page(folder, _defaults(folder)))
+        print(write_page(config.folder, _defaults(Path(config.folder))))
 
 
 def _defaults(folder: Path) -> dict[str, Any] | None:

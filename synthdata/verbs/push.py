@@ -55,7 +55,7 @@ def push(config: PushConfig) -> None:
     _show_progress_on_terminals_only()
     from synthdata.publishing.push import push_dataset
 
-    print(push_dataset(Path(config.folder), config.repo, private=config.private, revision=config.revision))
+    print(push_dataset(config.folder, config.repo, private=config.private, revision=config.revision))
 
 
 def push_model(config: PushModelConfig) -> None:

@@ -1,7 +1,6 @@
 """``synthdata takedown DIR --run RUN --output DIR``."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from synthdata.configuration import positional
@@ -38,7 +37,7 @@ def takedown(config: TakedownShardsConfig) -> None:
     from synthdata.publishing.complete import complete_dataset
     from synthdata.takedown.shards import ShardsRequest, take_down_shards
 
-    emission = take_down_shards(Path(config.folder), ShardsRequest(config.run, config.output, config.scope))
+    emission = take_down_shards(config.folder, ShardsRequest(config.run, config.output, config.scope))
     complete_dataset(emission.folder, config.page)
     if emission.manifest is not None:
         for kind, rows in emission.manifest["takedown"]["rows"].items():

@@ -10,7 +10,10 @@ from synthdata.paths import PathText
 
 @dataclass
 class VerifyConfig:
-    """Read every shard and compare its size, row count and sha256 with manifest.json.
+    """Compare every shard with manifest.json: its size and its sha256.
+
+    In an object store (s3://, gs://, az://, hf://) sizes are compared, and hashes where the store tells them; with
+    --deep every shard is read there as well.
 
     Each shard that is missing, truncated or altered gets one line, and the exit code is then 1. Of a constructed
     dataset, what has to hold for every relation is checked as well.
@@ -20,11 +23,13 @@ class VerifyConfig:
 
     Attributes:
         folder: what an emission left behind; with --absent also OWNER/NAME on the Hub.
+        deep: of an object store: read every shard.
         absent: the manifest.json of a dataset that a takedown has superseded: each shard of it that can still be had
             gets a line, but for those that the new dataset keeps as they were.
     """
 
     folder: PathText = positional("DIR")
+    deep: bool = False
     absent: PathText | None = None
 
 
@@ -34,7 +39,7 @@ def verify(config: VerifyConfig) -> int:
 
     if config.absent is not None:
         return _verify_absent(config.folder, Path(config.absent))
-    problems = verify_dataset(Path(config.folder))
+    problems = verify_dataset(config.folder, config.deep)
     if not problems and "construction" in read_manifest(config.folder):
         from synthdata.construction.verify import verify_relations
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from synthdata.emission import read_manifest, verify_dataset
 from synthdata.emission.encoding import EncodedRow, parquet_features, write_parquet
-from synthdata.emission.files import HashedFile
+from synthdata.stores import Draft
 
 from .conftest import Emit, emit_as_the_recipe
 
@@ -82,7 +82,9 @@ def test_no_row_group_of_parquet_is_too_large_for_the_viewer_of_the_hub(tmp_path
     rows = [EncodedRow(i, f"hard-{i}", large, "png", metadata | {"index": i}, Counter(), []) for i in range(7)]
     small = [replace(rows[0], index=i, images={"": b"x"}, metadata=metadata | {"index": i}) for i in range(7, 250)]
     with (tmp_path / "large.parquet").open("wb") as file:
-        write_parquet(HashedFile(file), parquet_features("hard"), iter([*rows, *small]))
+        write_parquet(
+            Draft("large.parquet", tmp_path / "large.parquet", file), parquet_features("hard"), iter([*rows, *small])
+        )
     written = pq.ParquetFile(tmp_path / "large.parquet")
     groups = [written.metadata.row_group(number) for number in range(written.num_row_groups)]
     assert [group.num_rows for group in groups] == [3, 3, 100, 100, 44]

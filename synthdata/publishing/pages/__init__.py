@@ -9,32 +9,36 @@ from pathlib import Path
 from typing import Any
 
 from synthdata.errors import MisuseError
+from synthdata.stores import LocalStore, Location, Store, open_store
 
 Write = Callable[[Path, Mapping[str, Any] | None], Path]
 
 
-def write_page(folder: Path, defaults: Mapping[str, Any] | None = None) -> Path:
-    """Write the page of whatever is in ``folder``, in place of an older one.
+def write_page(location: Location, defaults: Mapping[str, Any] | None = None) -> Path | str:
+    """Write the page of whatever is at ``location``, in place of an older one; returns where it is.
 
     Args:
-        folder: a dataset, a run, or the output of a comparison or of the headline table.
+        location: of a dataset; or the folder of a run, or the output of a comparison or of the headline table.
         defaults: of a run: the configuration it would have had if nothing had been said, to mark what differs.
 
     Raises:
         MisuseError: there is nothing in the folder that has a page, or it is damaged.
         FailureError: a file cannot be read, or the page cannot be written.
     """
+    store = open_store(location)
+    if not isinstance(store, LocalStore):
+        return write_dataset_page(store)
     for marks, write in _PAGES:
-        if all((folder / mark).is_file() for mark in marks):
-            return write(folder, defaults)
+        if all((store.folder / mark).is_file() for mark in marks):
+            return write(store.folder, defaults)
     raise MisuseError(
-        f"{folder} is no dataset, run or comparison: name a folder with manifest.json, config.yaml, report.json or "
+        f"{store} is no dataset, run or comparison: name a folder with manifest.json, config.yaml, report.json or "
         "table.json in it"
     )
 
 
-def write_dataset_page(folder: Path, show_real: bool = False, run: Path | None = None) -> Path:
-    """Write the page of a dataset.
+def write_dataset_page(location: Location, show_real: bool = False, run: Path | None = None) -> Path | str:
+    """Write the page of a dataset; returns where it is.
 
     Args:
         show_real: whether each row has its nearest training image beside it, or of relations the images that they are
@@ -45,14 +49,23 @@ def write_dataset_page(folder: Path, show_real: bool = False, run: Path | None =
         MisuseError: the training images are asked for and are not at hand.
         FailureError: a shard cannot be read, or the page cannot be written.
     """
+    store = open_store(location)
+    with store.working_copy(leave_out=("data", ".emission")) as folder:
+        page = page_beside(folder, store, show_real, run)
+        return page if isinstance(store, LocalStore) else f"{store}/{page.name}"
+
+
+def page_beside(folder: Path, store: Store, show_real: bool = False, run: Path | None = None) -> Path:
+    """``write_dataset_page`` into a working copy of ``store``."""
     from synthdata.emission import read_manifest
     from synthdata.publishing.pages import dataset, relations
     from synthdata.publishing.pages.real import RealImages, SourceImages
 
-    manifest = read_manifest(folder)
+    manifest = read_manifest(store)
     if "construction" in manifest:
-        return relations.write_relations_page(folder, manifest, SourceImages(manifest) if show_real else None)
-    return dataset.write_dataset_page(folder, manifest, RealImages(manifest, run) if show_real else None)
+        images = SourceImages(manifest) if show_real else None
+        return relations.write_relations_page(folder, store, manifest, images)
+    return dataset.write_dataset_page(folder, store, manifest, RealImages(manifest, run) if show_real else None)
 
 
 def _run(folder: Path, defaults: Mapping[str, Any] | None) -> Path:
@@ -68,7 +81,7 @@ def _comparison(folder: Path, _: Mapping[str, Any] | None) -> Path:
 
 
 _PAGES: list[tuple[tuple[str, ...], Write]] = [
-    (("manifest.json",), lambda folder, _: write_dataset_page(folder)),
+    (("manifest.json",), lambda folder, _: page_beside(folder, LocalStore(folder))),
     (("table.json",), _comparison),
     (("config.yaml",), _run),
     (("report.json",), _comparison),

@@ -15,6 +15,7 @@ from synthdata.publishing.pages.provenance import Step, source_of, source_step
 from synthdata.publishing.pages.real import RealImages
 from synthdata.publishing.pages.samples import Sample, sample_rows
 from synthdata.publishing.sources import describe_source, without_folders
+from synthdata.stores import Store
 
 BUDGET = 4_500_000
 """Characters that all images of a page may take."""
@@ -72,11 +73,12 @@ class Kind:
     copy_distance: float | None
 
 
-def write_dataset_page(folder: Path, manifest: dict[str, Any], real: RealImages | None = None) -> Path:
+def write_dataset_page(folder: Path, store: Store, manifest: dict[str, Any], real: RealImages | None = None) -> Path:
     """Write index.html of a finished dataset from its manifest and shards.
 
     Args:
-        folder: the dataset.
+        folder: the dataset, which need not have its shards.
+        store: where those are.
         manifest: its manifest.
         real: the training images, to show the nearest one beside each row; None to show none.
 
@@ -85,7 +87,7 @@ def write_dataset_page(folder: Path, manifest: dict[str, Any], real: RealImages 
     """
     budget = BUDGET // max(len(manifest["kinds"]), 1)
     sampled = partial(sample_rows, nearest=_nearest(real))
-    kinds = [kind_of(folder, name, manifest, budget, sampled) for name in manifest["kinds"]]
+    kinds = [kind_of(store, name, manifest, budget, sampled) for name in manifest["kinds"]]
     source, settings = source_of(manifest), manifest["settings"]
     return write_document(
         folder,
@@ -112,7 +114,7 @@ def whole(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(
-    folder: Path, name: str, manifest: dict[str, Any], budget: int, sampled: Callable[..., Sample] = sample_rows
+    store: Store, name: str, manifest: dict[str, Any], budget: int, sampled: Callable[..., Sample] = sample_rows
 ) -> Kind:
     """What a page shows of the rows of one kind.
 
@@ -127,7 +129,7 @@ def kind_of(
     shards = [shard for shard in manifest["shards"] if shard["kind"] == name]
     title, meaning = _KINDS.get(name, (name.replace("_", " ").capitalize(), ""))
     score = KINDS[name].score if name in KINDS else ""
-    sample = sampled(folder, shards, budget)
+    sample = sampled(store, shards, budget)
     if score:
         sample.rows.sort(key=lambda row: row.columns.get(score) or 0.0, reverse=name == "hard")
     return Kind(

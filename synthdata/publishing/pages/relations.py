@@ -17,6 +17,7 @@ from synthdata.publishing.pages.provenance import Step
 from synthdata.publishing.pages.real import SourceImages
 from synthdata.publishing.pages.samples import SampleRow, sample_rows
 from synthdata.publishing.sources import describe_source
+from synthdata.stores import Store
 
 _IMAGES = ("digits", "imagefolder", "wds", "torchvision", "pairs")
 _MOST_CHARACTERS = 160
@@ -29,10 +30,15 @@ _SHADE = np.array([200, 40, 60])
 _MASKED_SIDE = 64
 
 
-def write_relations_page(folder: Path, manifest: dict[str, Any], real: SourceImages | None = None) -> Path:
+def write_relations_page(
+    folder: Path, store: Store, manifest: dict[str, Any], real: SourceImages | None = None
+) -> Path:
     """Write index.html of a constructed dataset from its manifest and shards.
 
     Args:
+        folder: the dataset, which need not have its shards.
+        store: where those are.
+        manifest: its manifest.
         real: the images of the source, to show them where the relations have no copies; None to show none.
 
     Raises:
@@ -40,7 +46,7 @@ def write_relations_page(folder: Path, manifest: dict[str, Any], real: SourceIma
     """
     made, settings = manifest["construction"], manifest["settings"]
     sampled = partial(sample_rows, pictured=partial(_pictures, real))
-    kind = kind_of(folder, "relations", manifest, BUDGET, sampled)
+    kind = kind_of(store, "relations", manifest, BUDGET, sampled)
     pictured = any(row.images for row in kind.sample.rows)
     is_pictures = made["source"]["data"].partition(":")[0] in _IMAGES or "images_sha256" in manifest["run"]["source"]
     return write_document(

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from synthdata.errors import FailureError
 from synthdata.publishing.pages.images import Picture, picture
+from synthdata.stores import Store
 
 MOST_ROWS = 400
 """Of one kind, in a page."""
@@ -70,7 +71,7 @@ class Sample:
 
 
 def sample_rows(
-    folder: Path,
+    store: Store,
     shards: list[dict[str, Any]],
     budget: int,
     nearest: Callable[[Mapping[str, Any]], Picture | None] = lambda columns: None,
@@ -79,7 +80,7 @@ def sample_rows(
     """Every k-th row of ``shards``, with k as small as ``MOST_ROWS`` and ``budget`` allow.
 
     Args:
-        folder: the dataset.
+        store: of the dataset.
         shards: of one kind, as the manifest lists them.
         budget: the most characters that the images may take.
         nearest: the real image to show beside a row, from the row's columns.
@@ -89,13 +90,13 @@ def sample_rows(
         FailureError: a shard is missing, or cannot be read.
     """
     every = max(1, -(-sum(shard["rows"] for shard in shards) // MOST_ROWS))
-    encoded = list(_every_row(folder, shards, every))
+    encoded = list(_every_row(store, shards, every))
 
     def shown(row: EncodedRow) -> SampleRow:
         if pictured is not None:
             images = pictured(row.columns, row.images)
         else:
-            images = {member: picture(content, f"an image of {folder}") for member, content in row.images.items()}
+            images = {member: picture(content, f"an image of {store}") for member, content in row.images.items()}
         return SampleRow(images, _plain(row.columns), nearest(row.columns))
 
     tried = [shown(row).characters for row in encoded[:: max(1, len(encoded) // _TRIED)]]
@@ -103,17 +104,19 @@ def sample_rows(
     return Sample(every * fewer, [shown(row) for row in encoded[::fewer]])
 
 
-def _every_row(folder: Path, shards: list[dict[str, Any]], every: int) -> Iterator[EncodedRow]:
+def _every_row(store: Store, shards: list[dict[str, Any]], every: int) -> Iterator[EncodedRow]:
     starts = itertools.accumulate((shard["rows"] for shard in shards), initial=0)
     for start, shard in zip(starts, shards, strict=False):
         places = range(-start % every, shard["rows"], every)
-        path = folder / shard["path"]
+        rows = _parquet_rows if shard["path"].endswith(".parquet") else _tar_rows
+        if not places:
+            continue
         try:
-            if places:
-                yield from (_parquet_rows if path.suffix == ".parquet" else _tar_rows)(path, places)
+            with store.on_disk(shard["path"]) as path:
+                yield from rows(path, places)
         except (OSError, ValueError, IndexError, pa.ArrowException) as error:
             raise FailureError(
-                f"{path} cannot be read ({error}): `synthdata verify {folder}` tells what is wrong"
+                f"{store}/{shard['path']} cannot be read ({error}): `synthdata verify {store}` tells what is wrong"
             ) from error
 
 
