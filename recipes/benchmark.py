@@ -6,6 +6,7 @@
     accelerate launch recipes/benchmark.py slimming --config recipes/configs/slimming/digits.yaml
     python recipes/benchmark.py views --batch 256 --image_size 32
     python recipes/benchmark.py emission --run runs/digits --kind hard --rows 2000
+    python recipes/benchmark.py plan --rows 1e7
     python recipes/benchmark.py reading --shards out/digits
     python recipes/benchmark.py tuning --run runs/digits --before runs/digits-inflate/generator --grid before-after.png
     python recipes/benchmark.py label-reach --encoder.width 8 --steps 0 50 200 --withheld 0 3 8
@@ -37,6 +38,7 @@ with interruptible_imports():
     from synthdata.benchmarks.headline import HeadlineConfig, run_headline
     from synthdata.benchmarks.headroom import HeadroomConfig, run_headroom
     from synthdata.benchmarks.label_reach import LabelReachConfig, label_reach_table
+    from synthdata.benchmarks.planning import PlanningConfig, planning_table
     from synthdata.benchmarks.profiling import ProfileConfig, profile_table
     from synthdata.benchmarks.reading_rates import ReadingRatesConfig, reading_table
     from synthdata.benchmarks.slimming import SlimmingBenchmarkConfig, run_slimming
@@ -102,6 +104,7 @@ VERBS: list[Verb] = [
     Verb("slimming", "small encoders, trained or cut in eight ways", SlimmingBenchmarkConfig, printed(run_slimming)),
     Verb("views", "random views against kornia's and torchvision's", ViewRatesConfig, printed(view_table)),
     Verb("emission", "emission against the bare generator", EmissionRatesConfig, printed(emission_table)),
+    Verb("plan", "what a dataset costs beside its rows", PlanningConfig, printed(planning_table)),
     Verb("reading", "images read from shards against plain webdataset", ReadingRatesConfig, printed(reading_table)),
     Verb("tuning", "a generator before and after tuning, on the same latents", TuningConfig, printed(tuning_table)),
     Verb(

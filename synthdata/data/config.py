@@ -14,7 +14,8 @@ class DataConfig:
 
     Attributes:
         source: ``digits``, ``imagefolder:PATH``, ``hf:REPO_OR_DIR[:CONFIG]``, ``parquet:PATH``, ``wds:GLOB`` or
-            ``torchvision:NAME`` (CIFAR10, CIFAR100, STL10, SVHN, FashionMNIST).
+            ``torchvision:NAME`` (CIFAR10, CIFAR100, STL10, SVHN, FashionMNIST). PATH and GLOB may be those of
+            an object store (s3, gs, az, hf): shards are then fetched whole, and images one by one as they are read.
         image_size: side of the square images in pixels; other sizes are resized and centre-cropped. If not given, the
             smallest of 16, 32, 64 and 128 that holds the first image.
         channels: 1 converts all images to greyscale, 3 to RGB. If not given, 1 when every image is greyscale, else 3.

@@ -155,6 +155,8 @@ def _open(encoded: Encoded) -> Iterator[Image.Image]:
 
 
 def _central_square(image: Image.Image) -> Image.Image:
+    if image.width == image.height:
+        return image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))

@@ -36,7 +36,8 @@ class PairsConfig:
     """An emitted dataset.
 
     Attributes:
-        source: a dataset directory, or a repository of the Hub as OWNER/NAME or hf://datasets/OWNER/NAME[@REVISION].
+        source: a dataset directory, one of an object store as s3://BUCKET/FOLDER, gs:// or az://, or a repository of
+            the Hub as OWNER/NAME or hf://datasets/OWNER/NAME[@REVISION].
         kinds: which of its configs are read: "hard", "pairs", "replay", or "all" that it has.
         on_corrupt: what is done about a shard that is missing or not as the manifest records it: "refuse" the dataset,
             or "skip" the shard.

@@ -21,7 +21,8 @@ class DatasetConfig:
     """What every dataset that is written can be told.
 
     Attributes:
-        output: dataset directory to write or to complete.
+        output: dataset directory to write or to complete; also one of an object store: s3://BUCKET/FOLDER, gs://, az://,
+            hf://datasets/OWNER/NAME (where each shard is two commits) or hf://buckets/OWNER/NAME.
         shard_size: rows of a shard.
         seed: of all that is drawn, in [0, 2**63).
         format: "webdataset" writes tar files, "parquet" the same rows as Parquet.

@@ -36,7 +36,7 @@ from synthdata.emission.manifest import (
     recorded,
     recorded_paths,
 )
-from synthdata.emission.plan import Shard, plan_shards, shards_of
+from synthdata.emission.plan import Shard, check_shard_count, plan_shards, shards_of
 from synthdata.emission.shards import ShardWriter
 from synthdata.emission.verify import DATA, shard_problems
 from synthdata.errors import FailureError, MisuseError
@@ -126,9 +126,10 @@ def write_dataset(
         engine: what makes the shards; this process if not given.
 
     Raises:
-        MisuseError: an output that cannot be written or holds something else.
+        MisuseError: an output that cannot be written or holds something else, or too many shards.
         FailureError: the disk is full, or rows find no acceptable candidate; finished shards are kept.
     """
+    check_shard_count(sum(rows.values()), config.shard_size)
     store = open_store(config.output)
     with contextlib.ExitStack() as claims:
         if not is_finished(store):

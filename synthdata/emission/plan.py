@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from synthdata.emission.config import Format
 from synthdata.emission.kinds import Kind
+from synthdata.errors import MisuseError
 from synthdata.formats import shard_path
+
+MOST_SHARDS = 100_000
+"""Of a dataset: what its plan and manifest tell of them is then half as long as a JSON file may be."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,15 @@ def plan_shards(kind: Kind, rows: int, shard_size: int, file_format: Format) -> 
         )
         for number in range(count)
     ]
+
+
+def check_shard_count(rows: int, shard_size: int) -> None:
+    """Raise ``MisuseError`` where a dataset would have more shards than a manifest can tell, with a mend."""
+    if (count := -(-rows // shard_size)) > MOST_SHARDS:
+        raise MisuseError(
+            f"{rows:,} rows in shards of {shard_size:,} are {count:,} shards, more than the {MOST_SHARDS:,} that a "
+            f"manifest can tell: set --shard_size {-(-rows // MOST_SHARDS)} or more"
+        )
 
 
 def shards_of(worker: int, workers: int, shards: Sequence[Shard]) -> list[Shard]:

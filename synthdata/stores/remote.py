@@ -61,6 +61,8 @@ class RemoteStore(Store):
             self._class = fsspec.get_filesystem_class(scheme)
         except ImportError as error:
             raise MisuseError(f"{scheme}:// needs another package: pip install {package}") from error
+        if scheme == "hf":
+            _keep_the_hub_quiet()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _open_again, (self.name, self._kept)
@@ -222,6 +224,17 @@ class RemoteStore(Store):
         except FileNotFoundError:
             return None
 
+    def _reason(self, error: Exception) -> Exception:
+        """An error that says more: to a question about one file a refusal has no reason, to a listing it has."""
+        if isinstance(error, PermissionError):
+            try:
+                self._files.ls(self._root)
+            except FileNotFoundError:
+                return error
+            except Exception as told:
+                return told
+        return error
+
     def _ask(self, purpose: str, request: Callable[[], Result]) -> Result:
         """The answer to ``request``.
 
@@ -240,7 +253,7 @@ class RemoteStore(Store):
                 raise
             except Exception as error:
                 if attempt == _TRIES.get(self._scheme, 1) or not is_passing(error):
-                    raise problem(error, self.name, purpose) from None  # its cause may hold keys
+                    raise problem(self._reason(error), self.name, purpose) from None  # its cause may hold keys
             time.sleep(min(2.0**attempt, _LONGEST_PAUSE) * random.uniform(0.25, 0.5))
         raise AssertionError("the last attempt returns or raises")
 
@@ -255,6 +268,15 @@ def _told(info: Mapping[str, Any]) -> Stored:
     if large := info.get("lfs"):
         hashes["sha256"] = large["sha256"]
     return Stored(info["size"] or 0, hashes)
+
+
+def _keep_the_hub_quiet() -> None:
+    """Without a bar for each file, and without warnings that name signed links, which are credentials."""
+    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import logging as hub_logging
+
+    disable_progress_bars()
+    hub_logging.set_verbosity_error()
 
 
 def _open_again(name: str, kept: Path) -> Store:

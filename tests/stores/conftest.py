@@ -1,17 +1,18 @@
-"""A loopback S3 with faults to order, and a tiny run to emit from."""
+"""A loopback S3 with faults to order, and how to forget its clients."""
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from emission.conftest import write_run
 from moto.server import DomainDispatcherApplication, create_backend_app
+from s3fs import S3FileSystem
 from werkzeug.serving import make_server
+
+from synthdata.stores import locations
 
 SECRET = "loopbackSecretOfAda"
 BUCKET = "bucket"
@@ -21,9 +22,9 @@ Application = Callable[..., Iterable[bytes]]
 
 @dataclass
 class Faults:
-    """What happens to the next requests of a method, each an HTTP status, "cut" or "slow"."""
+    """What happens to the next requests of a method: nothing, a status with a code or without, "cut" or "slow"."""
 
-    waiting: dict[str, list[int | str]] = field(default_factory=dict)
+    waiting: dict[str, list[Any]] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     read_only: bool = False
 
@@ -42,11 +43,12 @@ def faulty(application: Application, faults: Faults) -> Application:
             environ["werkzeug.socket"].close()
             raise ConnectionAbortedError
         elif fault or (faults.read_only and method in ("PUT", "POST", "DELETE")):
-            status, code = (fault, "InternalError") if fault else (403, "AccessDenied")
-            if isinstance(fault, tuple):
-                status, code = fault
+            denied = (403, "AccessDenied")
+            status, code = fault if isinstance(fault, tuple) else (fault, "InternalError") if fault else denied
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start(f"{status} refused", [("Content-Type", "application/xml")])
+            if method == "HEAD":
+                return []
             return [f"<Error><Code>{code}</Code><Message>no, {SECRET}</Message></Error>".encode()]
         return application(environ, start)
 
@@ -100,6 +102,7 @@ def s3(running: S3) -> S3:
     return running
 
 
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_run(tmp_path_factory.mktemp("runs") / "tiny")
+def fresh_clients() -> None:
+    """Forget stores that are open, and the credentials that they found."""
+    S3FileSystem.clear_instance_cache()
+    locations._remote.cache_clear()
