@@ -34,7 +34,7 @@ def test_a_dataset_on_the_hub_has_the_bytes_of_one_on_this_machine(run: Run, hub
     assert files.keys() == {".gitattributes", "manifest.json", *(shard["path"] for shard in manifest["shards"])}
 
 
-def test_a_hub_that_fails_for_long_leaves_whole_shards_and_the_same_command_goes_on(run: Run, hub: LoopbackHub) -> None:
+def test_a_repository_that_may_not_be_written_or_is_not_there_is_told(run: Run, hub: LoopbackHub) -> None:
     hub.storage.create("dataset", "ada/made", "ada", private=False)
     refused = run("python", "-c", WRITE, PYTHONPATH=TESTS, HF_TOKEN=OTHER_TOKEN)
     assert refused.returncode == 2
