@@ -72,7 +72,9 @@ class _ShardMaker:
                 os.chdir(self.folder)
             store = open_store(self.config.output)
             if not (is_begun(store) or is_finished(store)):
-                raise MisuseError(f"{store} is not there on {socket.gethostname()}: all nodes must see one --output")
+                raise MisuseError(
+                    f"{store.place} is not there on {socket.gethostname()}: all nodes must see one --output"
+                )
             maker = self.opened.enter_context(self.open_rows(self.config, device))
             maker.prepare()
             self.makers[device] = maker

@@ -21,6 +21,7 @@ from synthdata.emission.manifest import read_plan, recorded
 from synthdata.emission.plan import Shard
 from synthdata.emission.ray_engine import _ray_errors, _ShardMaker, on_ray
 from synthdata.errors import FailureError, MisuseError
+from synthdata.stores import open_store
 
 from .conftest import Emit
 from .reading import digests
@@ -108,15 +109,21 @@ def test_a_node_that_is_lost_and_one_that_comes_change_no_byte(cluster: Cluster,
     config = EmissionConfig(output=str(tmp_path / "out"), engine="ray", engine_address=cluster.address)
     with on_ray(config, opening, "cpu") as on_cluster:
 
-        def engine(*arguments: Any) -> Iterator[Any]:
-            for number, record in enumerate(on_cluster(*arguments)):
-                if number == 3:
+        def engine(*arguments: Any) -> None:
+            *told, finished = arguments
+            records = []
+
+            def lose_a_node(record: Any) -> None:
+                records.append(record)
+                if len(records) == 4:
                     while len(list(made.glob(f"made-*-{doomed.node_id}"))) < 2:
                         time.sleep(0.05)
                     (made / "lost").touch()
                     cluster.remove_node(doomed, allow_graceful=False)
                     cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
-                yield record
+                finished(record)
+
+            on_cluster(*told, lose_a_node)
 
         assert write_noise(tmp_path / "out", opening, engine) == expected
     nodes = [path.name for path in made.glob("prepared-*")]
@@ -146,7 +153,7 @@ def test_a_process_of_ray_makes_the_shards_of_a_run(
     with maker.opened:
         records = [maker.make(Shard(**shard), "cpu") for shard in plan["shards"]]
     assert {made["path"]: made["sha256"] for made in records} == digests(dataset)
-    for path, made in recorded(output).items():
+    for path, made in recorded(open_store(output), plan).items():
         assert made in records, path
 
 

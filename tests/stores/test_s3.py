@@ -1,7 +1,5 @@
 """Datasets in an object store that speaks S3."""
 
-import multiprocessing
-import time
 from pathlib import Path
 
 import pytest
@@ -60,30 +58,6 @@ def test_a_put_that_dies_leaves_no_shard_and_the_same_command_goes_on(s3: S3, lo
     assert "died/data/hard/hard-00001-of-00004.tar" not in shards
     assert write_rows(output).kept >= 8
     assert sha256s(output) == sha256s(local)
-
-
-def _write(output: str) -> None:
-    write_rows(output)
-
-
-def test_killed_at_any_moment_whatever_has_its_name_is_whole(s3: S3, local: Path) -> None:
-    output, processes = f"s3://{BUCKET}/killed", multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["s3fs", "synthdata.emission.emit", "stores.rows"])
-    for puts in (4,):
-        s3.faults.seen.clear()
-        s3.faults.waiting = {"PUT": [None] * puts + ["slow"]}
-        process = processes.Process(target=_write, args=(output,))
-        process.start()
-        while sum(each.startswith("PUT") for each in s3.faults.seen) <= puts and process.is_alive():
-            time.sleep(0.02)
-        process.kill()
-        process.join()
-        for key, content in s3.files("killed").items():
-            if key.endswith(".tar"):
-                assert content == (local / key.removeprefix("killed/")).read_bytes()
-    assert write_rows(output).kept > 0
-    assert sha256s(output) == sha256s(local)
-    assert not s3.files("killed/.emission")
 
 
 def test_two_workers_complete_a_dataset_between_them(s3: S3, local: Path) -> None:

@@ -20,6 +20,7 @@ from synthdata.errors import FailureError, MisuseError
 from synthdata.models import GAN, load_generator
 from synthdata.publishing.absence import look_for
 from synthdata.publishing.complete import complete_dataset
+from synthdata.stores import open_store
 from synthdata.takedown.old_rows import OldRow, OldRows
 from synthdata.takedown.shards import ShardsRequest, take_down_shards
 
@@ -28,8 +29,8 @@ ROWS = {"hard": 30, "pairs": 20}
 
 
 def rows_of(folder: Path) -> dict[str, list[OldRow]]:
-    manifest = read_manifest(folder)
-    return {kind: [OldRows(folder, manifest, kind)[row] for row in range(ROWS[kind])] for kind in KINDS}
+    manifest, store = read_manifest(folder), open_store(folder)
+    return {kind: [OldRows(store, manifest, kind)[row] for row in range(ROWS[kind])] for kind in KINDS}
 
 
 def emitted(run: Path, output: Path, **changes: object) -> Path:
