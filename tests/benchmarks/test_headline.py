@@ -71,7 +71,9 @@ def test_slices_stop_in_time_and_come_to_the_table_of_one_call(
     whole: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = itertools.count()
-    clock = SimpleNamespace(monotonic=lambda: 10.0 * next(looks), perf_counter=time.perf_counter)
+    clock = SimpleNamespace(
+        monotonic=lambda: 10.0 * next(looks), perf_counter=time.perf_counter, process_time=time.process_time
+    )
     for module in ("benchmarks.headline", "training.loop"):
         monkeypatch.setattr(f"synthdata.{module}.time", clock)
     config, slices = headline_config(tmp_path / "table", budget_minutes=100 / 60), 0
