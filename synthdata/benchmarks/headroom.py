@@ -18,7 +18,7 @@ from synthdata.evaluation.comparison import BASELINE, Comparison, Trained, as_js
 from synthdata.evaluation.labelled import check_labels
 from synthdata.evaluation.score import check_budgets, score_name
 from synthdata.evaluation.summary import Summary
-from synthdata.objectives import pair_similarity
+from synthdata.objectives import alignment_loss
 from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, PositiveInt, Seed
 from synthdata.rng import BatchRandom, generator_at
@@ -123,8 +123,7 @@ class OracleTraining(ContrastTraining):
         view_3 = view.apply(images, random.rows("third view", len(images), view.draw))
         with self.method.autocast():
             first, second, third = self.method.encoder(torch.cat([view_1, view_2, view_3])).float().chunk(3)
-        # two unit vectors are as far apart as CLSP pulls an anchor and its variant together (Zeng et al., ECCV 2024)
-        return self.method.objective(first, second) + self.weight * (2 - 2 * pair_similarity(first, third)).mean()
+        return self.method.objective(first, second) + self.weight * alignment_loss(first, third)
 
     def class_mates(self, rows: Tensor, step: int) -> Tensor:
         """Another image of each row's class; the row itself where its class has no other."""

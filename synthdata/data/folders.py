@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from synthdata.data.config import DataConfig
@@ -80,16 +81,8 @@ def open_folder(argument: str, config: DataConfig) -> Source:
     tree = find_files(folder, _is_image)
     _tell(folder, tree.told())
     named = {path.name for path in folder.iterdir() if path.name.lower() in _SPLIT_FOLDERS and path.is_dir()}
-    folders = _split_folders(folder, named, tree.files)
-    files = {split: found for split, name in folders.items() if (found := _below(name, tree.files))}
-    if "train" not in files:
-        known = ", ".join(sorted(IMAGE_EXTENSIONS))
-        without = f"; left out: {tree.told()}" if tree.left_out else ""
-        where = folder / folders["train"]
-        raise MisuseError(f"{where} holds no image files (by their endings: {known}): add images to it{without}")
-    labels, classes = index_labels(_class_names(files))
-    splits = {name: SourceSplit(FileRows(folder / folders[name], found), labels[name]) for name, found in files.items()}
-    return Source(splits, classes)
+    left_out = f"; left out: {tree.told()}" if tree.left_out else ""
+    return _divided(folder, named, tree.files, lambda below, files: FileRows(folder / below, files), left_out)
 
 
 def _open_stored(url: str) -> Source:
@@ -97,13 +90,27 @@ def _open_stored(url: str) -> Source:
     store = open_store(url)
     files = sorted(path for path in store.list("") if _is_image(path) and not re.search(r"(^|/)\.", path))
     named = {name for file in files if "/" in file and (name := file.split("/")[0]).lower() in _SPLIT_FOLDERS}
-    folders = _split_folders(store, named, files)
+    return _divided(url, named, files, lambda below, found: StoredRows(store, below, found))
+
+
+def _divided(
+    place: object, named: set[str], files: list[str], rows: Callable[[str, list[str]], Rows], left_out: str = ""
+) -> Source:
+    """The image files of ``place`` by split, labelled by their folders.
+
+    Args:
+        named: sub-folders that have the name of a split.
+        rows: those of the files below a sub-folder, or below an empty name for the folder itself.
+        left_out: what messages add where there are no images.
+    """
+    folders = _split_folders(place, named, files)
     found = {split: below for split, name in folders.items() if (below := _below(name, files))}
     if "train" not in found:
         known = ", ".join(sorted(IMAGE_EXTENSIONS))
-        raise MisuseError(f"{url} holds no image files (by their endings: {known}): add images to it")
+        where = f"{place}/{folders['train']}" if folders["train"] else place
+        raise MisuseError(f"{where} holds no image files (by their endings: {known}): add images to it{left_out}")
     labels, classes = index_labels(_class_names(found))
-    splits = {name: SourceSplit(StoredRows(store, folders[name], each), labels[name]) for name, each in found.items()}
+    splits = {split: SourceSplit(rows(folders[split], each), labels[split]) for split, each in found.items()}
     return Source(splits, classes)
 
 

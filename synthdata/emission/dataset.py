@@ -141,7 +141,7 @@ def write_dataset(
         missing = _unfinished(store, plan, own)
         if missing and is_finished(store):
             claims.enter_context(_claimed(store, config, rows))
-        return _complete(engine or _Here(maker, config), config, store, plan, own, missing, begun)
+        return _complete(engine or _Here(store, maker, config), config, store, plan, own, missing, begun)
 
 
 @contextlib.contextmanager
@@ -254,6 +254,7 @@ def _make(engine: Engine, store: Store, plan: Plan, shards: Sequence[Shard], pro
 class _Here:
     """The ``Engine`` that is this process."""
 
+    store: Store
     maker: RowMaker
     config: DatasetConfig
 
@@ -265,7 +266,7 @@ class _Here:
         progress: tqdm,
         finished: Callable[[Record], None],
     ) -> None:
-        writer = ShardWriter(open_store(self.config.output), self.config, expected, progress)
+        writer = ShardWriter(self.store, self.config, expected, progress)
         for kind in dict.fromkeys(shard.kind for shard in shards):
             criteria = plan["criteria"][kind]
             of_kind = [shard for shard in shards if shard.kind == kind]

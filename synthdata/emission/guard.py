@@ -41,7 +41,12 @@ def coarse(pixels: Tensor) -> Tensor:
 
 def pixel_distance(first: Tensor, second: Tensor) -> Tensor:
     """(N,) root mean square difference of the thumbnails of images (N, C, H, W) uint8, pixels in [0, 1]."""
-    return (thumbnails(first).float() - thumbnails(second).float()).square().mean(1).sqrt() / 255
+    return _distance(thumbnails(first), thumbnails(second))
+
+
+def _distance(first: Tensor, second: Tensor) -> Tensor:
+    """Of thumbnails (…, D) uint8, which broadcast: (…) root mean square difference, pixels in [0, 1]."""
+    return (first.float() - second.float()).square().mean(-1).sqrt() / 255
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,5 @@ class RealNeighbours:
         count = min(NEIGHBOURS, others)
         most_similar = similarity.topk(count, dim=1)
         compared = torch.cat([most_similar.indices, closeness.topk(count, dim=1).indices], dim=1)
-        differences = self.thumbnails[compared].float() - queries.float()[:, None]
-        distances = differences.square().mean(2).sqrt() / 255
+        distances = _distance(self.thumbnails[compared], queries[:, None])
         return Nearest(most_similar.indices[:, 0], most_similar.values[:, 0], distances.amin(1))

@@ -3,7 +3,6 @@
 import os
 import re
 from functools import cache
-from pathlib import Path
 
 from synthdata.errors import MisuseError
 from synthdata.paths import user_path
@@ -63,9 +62,3 @@ def _remote(url: str) -> Store:
     if not rest:
         raise MisuseError(f"{url} names no bucket: write {scheme}://BUCKET/FOLDER")
     return RemoteStore(scheme, f"{scheme}://{rest}", rest, PACKAGES[scheme])
-
-
-def path_of(location: Location) -> Path | None:
-    """The folder on this machine; None for an object store."""
-    store = open_store(location)
-    return store.folder if isinstance(store, LocalStore) else None

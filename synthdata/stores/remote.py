@@ -95,7 +95,7 @@ class RemoteStore(Store):
         return {path: _told(info) for path, info in told.items() if path.startswith(f"{below}/" if below else "")}
 
     def fetch(self, path: str) -> Path:
-        target = _scratch() / f"{os.getpid()}-{next(_numbers)}-{PurePosixPath(path).name}"
+        target = _new_file(path)
         try:
             self._ask("read", lambda: self._fresh.get_file(self._at(path), str(target)))
         except BaseException:
@@ -147,7 +147,7 @@ class RemoteStore(Store):
 
     @contextlib.contextmanager
     def draft(self, path: str, aside: str = "") -> Iterator[Draft]:
-        local = _scratch() / f"{os.getpid()}-{next(_numbers)}-{PurePosixPath(path).name}"
+        local = _new_file(path)
         try:
             with local.open("xb") as file:
                 yield Draft(path, local, file, ["md5"])
@@ -298,6 +298,11 @@ def _scratch() -> Path:
     folder = tempfile.TemporaryDirectory(prefix="synthdata-")
     _kept.append(folder)
     return Path(folder.name)
+
+
+def _new_file(path: str) -> Path:
+    """Where a copy of ``path`` can be, under a name that no other has."""
+    return _scratch() / f"{os.getpid()}-{next(_numbers)}-{PurePosixPath(path).name}"
 
 
 _kept: list[tempfile.TemporaryDirectory[str]] = []

@@ -153,8 +153,8 @@ def _panels(training: JointTraining) -> list[Panel]:
     generator, encoder, config = training.generator, training.encoder, training.config
     assert generator is not None
     device = training.accelerator.device
-    pixels = [training.data.train[i] for i in range(min(GRID_IMAGES, len(training.data.train)))]
-    panels: list[Panel] = [("real", to_float(torch.stack(pixels)), None)]
+    shown = torch.arange(min(GRID_IMAGES, len(training.data.train)))
+    panels: list[Panel] = [("real", to_float(training.data.train.gather(shown)), None)]
     indices = torch.arange(GRID_IMAGES)
     latents = latents_at(config.seed, indices, generator.latent_shape).to(device)
     if config.arm == "anchored":
