@@ -39,7 +39,7 @@ def test_two_simulated_rounds_end_with_the_weights_of_two_rounds_in_this_process
     from flwr.simulation import run_simulation
 
     there, here = flags_of(tmp_path / "there"), flags_of(tmp_path / "here")
-    machine = {"num_cpus": 2, "include_dashboard": False}
+    machine = {"address": "local", "num_cpus": 2, "include_dashboard": False}  # not the Ray of another test
     resources = {"client_resources": {"num_cpus": 2, "num_gpus": 0.0}, "init_args": machine}
     run_simulation(flower.server_app(there), flower.client_app(there), num_supernodes=4, backend_config=resources)
     report = federate(parse(FederatedConfig, "", here))
