@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,7 +155,8 @@ def _tell(folder: object, left_out: str) -> None:
 def _class_names(files: dict[str, list[str]]) -> dict[str, list[str | None]]:
     """The outermost folder of each file, by split; all None where those are no classes."""
     names = {
-        split: [file.split(os.sep)[0] if os.sep in file else None for file in found] for split, found in files.items()
+        split: [sys.intern(file.split(os.sep)[0]) if os.sep in file else None for file in found]
+        for split, found in files.items()
     }
     in_training = set(names["train"])
     if None in in_training or len(in_training) < 2:

@@ -2,11 +2,14 @@
 
 import os
 import stat
+from array import array
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
+
+import numpy as np
 
 from synthdata.errors import MisuseError
 from synthdata.paths import is_inside
@@ -68,14 +71,17 @@ class _Walk:
     """Collects the files below a folder: first what lies there, then what links lead to."""
 
     def __init__(self, folder: Path, wanted: Callable[[str], bool]) -> None:
+        self._folder = folder
         self._wanted = wanted
         self._bounds = _bounds(folder)
         self._seen: set[tuple[int, int]] = set()
-        self._found: list[tuple[bool, str, str, tuple[int, int]]] = []  # a link's?, relative, absolute, place
+        self._found: list[str] = []  # relative to the folder
+        self._inodes = array("Q")
+        self._by_link = 0  # those from here on are below links
         self._links: list[tuple[str, str]] = []
         self._left_out: defaultdict[str, list[str]] = defaultdict(list)
 
-    def into(self, folder: str, relative: str, by_link: bool = False) -> None:
+    def into(self, folder: str, relative: str) -> None:
         """Everything below ``folder`` that is no link; links are kept for `follow_links`."""
         waiting = [(folder, relative)]
         while waiting:
@@ -93,11 +99,12 @@ class _Walk:
                     waiting.append((entry.path, path))
                 elif self._wanted(entry.name):
                     if entry.is_file(follow_symlinks=False):
-                        self._found.append((by_link, path, entry.path, (status.st_dev, entry.inode())))
+                        self._keep(path, entry.inode())
                     else:
                         self._left_out[_IRREGULAR].append(path)
 
     def follow_links(self) -> None:
+        self._by_link = len(self._found)
         while self._links:
             links, self._links = sorted(self._links, key=lambda link: link[1]), []
             for link, relative in links:
@@ -114,22 +121,31 @@ class _Walk:
         if status is None or not is_inside(link, self._bounds):
             self._left_out[_OUTSIDE].append(relative)
         elif is_folder:
-            self.into(link, relative, by_link=True)
+            self.into(link, relative)
         elif stat.S_ISREG(status.st_mode):
-            self._found.append((True, relative, link, (status.st_dev, status.st_ino)))
+            self._keep(relative, status.st_ino)
         else:
             self._left_out[_IRREGULAR].append(relative)
 
+    def _keep(self, relative: str, inode: int) -> None:
+        self._found.append(relative)
+        self._inodes.append(inode)
+
     def tree(self) -> Tree:
-        first: dict[tuple[int, int], str] = {}
-        files: list[str] = []
-        for _, relative, path, place in sorted(self._found):
+        inodes = np.frombuffer(self._inodes, np.uint64)
+        ordered = np.sort(inodes)
+        repeated = np.isin(inodes, ordered[1:][ordered[1:] == ordered[:-1]]).nonzero()[0].tolist()
+        places: set[tuple[int, int]] = set()
+        twice: set[int] = set()
+        for number in sorted(repeated, key=lambda number: (number >= self._by_link, self._found[number])):
             # Folders list inode numbers that some file systems repeat: only the files themselves tell.
-            if first.setdefault(place, path) != path and os.path.samefile(first[place], path):
-                self._left_out[_TWICE].append(relative)
-            else:
-                files.append(relative)
-        return Tree(sorted(files), dict(self._left_out))
+            status = os.stat(self._folder / self._found[number])
+            if (place := (status.st_dev, status.st_ino)) in places:
+                twice.add(number)
+                self._left_out[_TWICE].append(self._found[number])
+            places.add(place)
+        files = sorted(path for number, path in enumerate(self._found) if number not in twice)
+        return Tree(files, dict(self._left_out))
 
 
 def _bounds(folder: Path) -> Path:

@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,19 @@ def test_a_file_is_no_folder(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(MisuseError, match=r"a\.png is not a folder"):
         load_images(DataConfig(f"imagefolder:{tmp_path / 'a.png'}"))
+
+
+def test_a_listing_takes_little_more_memory_than_the_paths(tmp_path: Path) -> None:
+    """A million of them fit into 150 MB, and none is opened."""
+    folders, each = 20, 250
+    for folder in range(folders):
+        (tmp_path / f"class_{folder}").mkdir()
+        for number in range(each):
+            (tmp_path / f"class_{folder}" / f"image_{number:06}.png").touch()
+    open_folder(str(tmp_path), CONFIG)  # with all that is imported first
+    tracemalloc.start()
+    source = open_folder(str(tmp_path), CONFIG)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(source.splits["train"].rows) == folders * each
+    assert peak < 150 * folders * each

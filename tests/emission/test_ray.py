@@ -35,7 +35,8 @@ def cluster() -> Iterator[Cluster]:
     """Three raylets; the one of the head makes no shards."""
     with pytest.MonkeyPatch.context() as variables:
         variables.setenv("RAY_worker_niceness", "0")
-        prompt = {"health_check_period_ms": 200, "health_check_failure_threshold": 15}  # a busy machine is not a dead one
+        # prompt, but a busy machine is no dead one
+        prompt = {"health_check_period_ms": 200, "health_check_failure_threshold": 15}
         head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False, "_system_config": prompt}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(2):
