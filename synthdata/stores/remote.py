@@ -133,13 +133,13 @@ class RemoteStore(Store):
             for name in self.names() - set(leave_out):
                 paths = self.list(name) if self._stored(name) is None else [name]
                 for path in paths:
-                    (folder / path).parent.mkdir(exist_ok=True)
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     self.fetch(path).replace(folder / path)
-            before = _contents(folder)
+            before = _states(folder)
             yield folder
-            for path, content in _contents(folder).items():
-                if before.get(path) != content:
-                    self.write(path, content)
+            for path, state in _states(folder).items():
+                if before.get(path) != state:
+                    self.write(path, (folder / path).read_bytes())
 
     def sha256(self, path: str) -> str:
         with self.on_disk(path) as local, local.open("rb") as file:
@@ -288,8 +288,10 @@ def _open_again(name: str, kept: Path) -> Store:
     return store
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def _states(folder: Path) -> dict[str, tuple[int, ...]]:
+    """What tells of the files below a folder whether they were written since."""
+    states = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {path: (state.st_ino, state.st_size, state.st_mtime_ns) for path, state in states.items()}
 
 
 @cache

@@ -20,6 +20,11 @@ with one_line_errors():
     print(write_rows("{OUTPUT}").kept, verify_dataset("{OUTPUT}"), verify_dataset("{OUTPUT}", deep=True))
 """
 
+HALF = f"""
+from stores.rows import write_rows
+write_rows("{OUTPUT}", worker=WORKER, workers=2)
+"""
+
 
 def test_a_dataset_on_the_hub_has_the_bytes_of_one_on_this_machine(run: Run, hub: LoopbackHub, tmp_path: Path) -> None:
     hub.storage.create("dataset", "ada/made", "ada", private=False)
@@ -32,6 +37,23 @@ def test_a_dataset_on_the_hub_has_the_bytes_of_one_on_this_machine(run: Run, hub
     manifest = json.loads(files["manifest.json"].content)
     assert manifest["shards"] == read_manifest(tmp_path / "local")["shards"]
     assert files.keys() == {".gitattributes", "manifest.json", *(shard["path"] for shard in manifest["shards"])}
+
+
+def test_a_dataset_on_the_hub_is_finished_looked_at_and_pushed_from_there(run: Run, hub: LoopbackHub) -> None:
+    hub.storage.create("dataset", "ada/made", "ada", private=False)
+    for worker in "01":
+        ran = run("python", "-c", HALF.replace("WORKER", worker), PYTHONPATH=TESTS)
+        assert ran.returncode == 0, ran.stderr
+    for verb in (["finish"], ["page"], ["verify", "--deep"]):
+        ran = run("synthdata", verb[0], OUTPUT, *verb[1:])
+        assert ran.returncode == 0, ran.stderr
+    pushed = run("synthdata", "push", OUTPUT, "ada/copy")
+    assert pushed.returncode == 0, pushed.stderr
+    made, copied = (
+        {path: file.content for path, file in hub.files("dataset", name).items()} for name in ("ada/made", "ada/copy")
+    )
+    assert made == copied
+    assert {"README.md", "croissant.json", "index.html", "manifest.json"} < made.keys()
 
 
 def test_a_repository_that_may_not_be_written_or_is_not_there_is_told(run: Run, hub: LoopbackHub) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 import torch
 
@@ -149,6 +150,18 @@ def test_parquet_is_read_and_written_alike(before_run: Path, narrow: Path, near:
     new = superseded(old, narrow, tmp_path / "new")
     tar, parquet = rows_of(near), rows_of(new)
     assert parquet == tar
+
+
+def test_a_dataset_in_a_store_is_superseded_by_one_in_a_store(old: Path, near: Path, narrow: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(str(old), "/taken/old", recursive=True)
+    request = ShardsRequest(str(narrow), "memory://taken/new", "near")
+    take_down_shards("memory://taken/old", request)
+    complete_dataset("memory://taken/new", page=False)
+    new, expected = read_manifest("memory://taken/new"), read_manifest(near)
+    assert (new["shards"], new["takedown"]) == (expected["shards"], expected["takedown"])
+    assert verify_dataset("memory://taken/new", deep=True) == []
+    assert b"## Taken down" in memory.cat("/taken/new/README.md")
 
 
 def test_the_verb_tells_what_changed_and_verify_that_the_old_shards_are_gone(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import yaml
 from emission.conftest import write_run
@@ -35,7 +36,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def flags(shards: Path, output: Path, **changes: Any) -> list[str]:
+def flags(shards: Path | str, output: Path, **changes: Any) -> list[str]:
     settings = {
         "shards": shards,
         "output": output,
@@ -51,7 +52,7 @@ def flags(shards: Path, output: Path, **changes: Any) -> list[str]:
     return [f"--{key}={value}" for key, value in settings.items()]
 
 
-def config(shards: Path, output: Path, **changes: Any) -> CompareConfig:
+def config(shards: Path | str, output: Path, **changes: Any) -> CompareConfig:
     return parse(CompareConfig, "", flags(shards, output, **changes), default_file=DIGITS)
 
 
@@ -74,6 +75,15 @@ def test_every_way_is_trained_on_every_number_of_images(finished: tuple[CompareC
     assert found == [*real, ("real + synthetic", 40, 0), ("real + synthetic", 80, 0), ("synthetic alone", 0, 0)]
     assert list(comparison.measures) == MEASURES
     assert all(list(run.scores) == MEASURES for run in comparison.runs)
+
+
+def test_shards_in_a_store_give_the_scores_of_shards_on_this_machine(
+    finished: tuple[CompareConfig, Comparison], shards: Path, tmp_path: Path
+) -> None:
+    _, here = finished
+    fsspec.filesystem("memory").put(str(shards), "/compared/synthetic", recursive=True)
+    there = compared(config("memory://compared/synthetic", tmp_path / "out", limits="[40]", synthetic_only=True))
+    assert there.runs == [run for run in here.runs if run.images != 80]
 
 
 def test_trainings_are_alike_but_for_what_is_compared(finished: tuple[CompareConfig, Comparison]) -> None:
