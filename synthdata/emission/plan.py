@@ -9,7 +9,8 @@ from synthdata.errors import MisuseError
 from synthdata.formats import shard_path
 
 MOST_SHARDS = 100_000
-"""Of a dataset: what its plan and manifest tell of them is then half as long as a JSON file may be."""
+"""Of a dataset. No repository of the Hub should hold more files, and a manifest of so many is still read in seconds: it
+is half as long as a JSON file may be."""
 
 
 @dataclass(frozen=True)

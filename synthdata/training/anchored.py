@@ -43,7 +43,6 @@ class AnchoredTraining(JointTraining):
         if generator is not None:
             settings = config.synthetic.variants
             self.bank = VariantBank(settings, data.train, encoder, generator, config.seed, accelerator)
-        self._terms: Terms = {}
         super().__init__(config, data, encoder, generator, accelerator)
 
     def start_at(self, iteration: int) -> None:
@@ -58,7 +57,7 @@ class AnchoredTraining(JointTraining):
                     self.bank.fill()
                 elif joint_step:
                     self.bank.advance(joint_step)
-        return super().encoder_step(step) | self._terms
+        return super().encoder_step(step)
 
     def loss(self, step: int, random: BatchRandom) -> Tensor:
         rows = next(self.rows)

@@ -162,6 +162,7 @@ class SyntheticConfig:
         share: share of the anchors that is synthetic, once they enter.
         start: share of the training after which synthetic anchors enter and the generators are tuned.
         generator_every: encoder steps between two generator steps in the joint phase.
+        oversample: candidates for each hard sample among the anchors; the hardest that looks real enough is taken.
         hardness_weight: λ_hard, the weight of hardness in nats against the realism loss, reached after the warm-up.
         hardness_warmup: share of the joint phase over which λ_hard rises from 0.
         hardness_ceiling: quantile of the real images' hardness above which a sample gains nothing from growing harder.
@@ -177,6 +178,7 @@ class SyntheticConfig:
     share: PartialShare = 0.25
     start: PartialShare = 0.1
     generator_every: PositiveInt = 4
+    oversample: PositiveInt = 1
     hardness_weight: NonNegativeFloat = 0.2
     hardness_warmup: UnitInterval = 0.2
     hardness_ceiling: UnitInterval = 0.95

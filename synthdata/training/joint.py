@@ -5,7 +5,7 @@ Wu et al., "Synthetic Data Can Also Teach" (AAAI 2023, arXiv 2202.06464).
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -41,6 +41,31 @@ from synthdata.views import RandomView
 
 Terms = dict[str, Tensor]
 Phase = Callable[[str], contextlib.AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the encoder and the generator's critic make of synthetic images.
+
+    Attributes:
+        hardness: (N,) nats, with gradient where there is one.
+        real_hardness: (M,) nats, of the real images of all processes.
+        realism: (N,) of the synthetic images.
+        floor: scalar: the realism below which an image does not look real.
+    """
+
+    hardness: Tensor
+    real_hardness: Tensor
+    realism: Tensor
+    floor: Tensor
+
+    def terms(self) -> Terms:
+        """Means, for the metrics."""
+        return {
+            "hardness": self.hardness.detach().mean(),
+            "real_hardness": self.real_hardness.mean(),
+            "above_realism_floor": (self.realism >= self.floor).float().mean(),
+        }
 
 
 class JointTraining:
@@ -81,6 +106,7 @@ class JointTraining:
         self.encoder_optimizer = encoder_optimizer(encoder, train.optimizer, train.learning_rate, train.weight_decay)
         rate = config.generator.learning_rate
         self.generator_optimizer = self.critic_optimizer = None
+        self._terms: Terms = {}  # what the newest micro-batch measured beside its loss
         if generator is not None:
             self.generator_optimizer = adam(generator.generator_parameters(), rate, generator.betas)
             self.critic_optimizer = adam(generator.critic_parameters(), rate, generator.betas)
@@ -150,7 +176,7 @@ class JointTraining:
         with self.phase("optimisers"):
             step_optimizer(self.encoder_optimizer, self.config.train.learning_rate * factor)
         self.method.after_step((step + 1) / plan.steps)
-        return {"contrastive": loss_sum} | self.method.measured()
+        return {"contrastive": loss_sum} | self.method.measured() | self._terms
 
     def loss(self, step: int, random: BatchRandom) -> Tensor:
         """The encoder's loss on the next micro-batch."""
@@ -197,9 +223,11 @@ class JointTraining:
             images_a, loss = self.realism(real, "a", random)
             terms["realism_a"] = loss.detach()
             if self.plan.hard:
-                paid, measured = self._hardness(real, images_a, random)
+                judged = self._judge(real, images_a, random)
+                ceiling = judged.real_hardness.quantile(settings.hardness_ceiling)
+                paid = bounded_hardness(judged.hardness, judged.realism, ceiling, judged.floor)
                 loss = loss - self.plan.hardness_weight(step) * paid
-                terms |= measured
+                terms |= judged.terms()
             if self.plan.pairs:
                 images_b, realism_b = self.realism(real, "b", random)
                 with self.accelerator.autocast():
@@ -240,7 +268,7 @@ class JointTraining:
         views_1, views_2 = ([self._view(self.real_view, real, f"real view {i}", random)] for i in (1, 2))
         if step >= self.plan.start:
             # Each kind draws its own views: a row's views do not depend on how processes share the batch.
-            for kind, (images_1, images_2) in self._synthetic_anchors(random).items():
+            for kind, (images_1, images_2) in self._synthetic_anchors(real, random).items():
                 views_1.append(self._view(self.synthetic_view, images_1, f"{kind} view 1", random))
                 views_2.append(self._view(self.synthetic_view, images_2, f"{kind} view 2", random))
         return torch.cat(views_1), torch.cat(views_2)
@@ -255,24 +283,39 @@ class JointTraining:
         return groups
 
     @torch.no_grad()
-    def _synthetic_anchors(self, random: BatchRandom) -> dict[str, tuple[Tensor, Tensor]]:
+    def _synthetic_anchors(self, real: Tensor, random: BatchRandom) -> dict[str, tuple[Tensor, Tensor]]:
         """This process's synthetic anchors, pairs last: the images of which first and second views are taken."""
         anchors: dict[str, tuple[Tensor, Tensor]] = {}
         world = self.accelerator.num_processes
         hard, pairs = self.plan.hard_anchors // world, self.plan.pair_anchors // world
-        with self.phase("synthetic images"), self.accelerator.autocast():
+        with self.phase("synthetic images"):
             if self.generator is not None and hard:
-                latents = random.latents("hard latents", hard, self.generator.latent_shape)
-                images = self.generator.sample(latents).float()
+                images = self._hard_anchors(real, hard, random)
                 anchors["hard anchor"] = images, images
             if self.generator is not None and pairs:
                 each = self.config.train.views_per_pair // 2
                 latents = random.latents("pair latents", pairs // each, self.generator.latent_shape)
-                first, second = (
-                    self.generator.sample(latents, member).float().repeat_interleave(each, 0) for member in ("a", "b")
-                )
-                anchors["pair anchor"] = first, second
+                with self.accelerator.autocast():
+                    first, second = (self.generator.sample(latents, member).float() for member in ("a", "b"))
+                anchors["pair anchor"] = first.repeat_interleave(each, 0), second.repeat_interleave(each, 0)
         return anchors
+
+    def _hard_anchors(self, real: Tensor, count: int, random: BatchRandom) -> Tensor:
+        """``count`` samples; where several candidates are drawn for each, the hardest that looks real enough."""
+        assert self.generator is not None
+        each = self.config.synthetic.oversample if self.plan.hard else 1
+        latents = random.latents("hard latents", count * each, self.generator.latent_shape)
+        with self.accelerator.autocast():
+            candidates = self.generator.sample(latents).float()
+        if each == 1:
+            return candidates
+        with frozen(self.encoder):
+            judged = self._judge(real, candidates, random, "candidate ")
+        below = judged.realism - judged.floor  # hardness is never below 0: these rank last, the most realistic first
+        rank = torch.where(below < 0, below, judged.hardness).view(count, each)
+        chosen = rank.argmax(1) + each * torch.arange(count, device=rank.device)
+        self._terms["hardness_ratio"] = judged.hardness[chosen].mean() / judged.real_hardness.mean()
+        return candidates[chosen]
 
     def realism(self, real: Tensor, member: Member, random: BatchRandom) -> tuple[Tensor, Tensor]:
         """Images of one member, with gradient, and the loss that keeps it realistic; members read the same latents."""
@@ -282,33 +325,33 @@ class JointTraining:
             images = self.generator.sample(latents, member)
             return images.float(), self.generator.realism_loss(member, images, real, random)
 
-    def _hardness(self, real: Tensor, images: Tensor, random: BatchRandom) -> tuple[Tensor, Terms]:
-        """The bounded hardness of synthetic images, against real embeddings of the encoder as it is now."""
+    def _judge(self, real: Tensor, images: Tensor, random: BatchRandom, purpose: str = "") -> Judgement:
+        """Hardness and realism of synthetic images, beside real ones, for the encoder as it is now.
+
+        Args:
+            purpose: a prefix of what random numbers are drawn for.
+        """
         assert self.generator is not None
         temperature, settings = self.config.train.temperature, self.config.synthetic
         with self.accelerator.autocast():
             with torch.no_grad():
                 real_1, real_2 = (
-                    all_gather_with_gradient(self.encoder(self._view(self.real_view, real, purpose, random)).float())
-                    for purpose in ("bank view 1", "bank view 2")
+                    all_gather_with_gradient(self.encoder(self._view(self.real_view, real, name, random)).float())
+                    for name in (f"{purpose}bank view 1", f"{purpose}bank view 2")
                 )
                 real_realism = all_gather_with_gradient(self.generator.realism(real).float())
                 realism = self.generator.realism(images).float()
             view_1, view_2 = (
-                self.encoder(self._view(self.synthetic_view, images, purpose, random)).float()
-                for purpose in ("hard view 1", "hard view 2")
+                self.encoder(self._view(self.synthetic_view, images, name, random)).float()
+                for name in (f"{purpose}hard view 1", f"{purpose}hard view 2")
             )
         own = torch.eye(len(real_1), dtype=torch.bool, device=real.device)
-        real_hardness = hardness(real_1, real_2, real_1, temperature, own)
-        sample_hardness = hardness(view_1, view_2, real_1, temperature)
-        floor = real_realism.quantile(settings.realism_floor)
-        ceiling = real_hardness.quantile(settings.hardness_ceiling)
-        measured = {
-            "hardness": sample_hardness.detach().mean(),
-            "real_hardness": real_hardness.mean(),
-            "above_realism_floor": (realism >= floor).float().mean(),
-        }
-        return bounded_hardness(sample_hardness, realism, ceiling, floor), measured
+        return Judgement(
+            hardness(view_1, view_2, real_1, temperature),
+            hardness(real_1, real_2, real_1, temperature, own),
+            realism,
+            real_realism.quantile(settings.realism_floor),
+        )
 
     def _finish_generator_step(self, iteration: int, rate: float) -> None:
         assert self.generator is not None

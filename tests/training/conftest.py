@@ -74,6 +74,7 @@ SHARED = {
     "generator__pretrain_steps": 8,
     "train__steps": 8,
     "train__accumulation": 2,
+    "synthetic__oversample": 2,
     "evaluation__test": False,
     "emission__hard": 8,
     "emission__shard_size": 4,

@@ -14,7 +14,7 @@ from synthdata.errors import MisuseError
 from synthdata.models import Encoder
 from synthdata.objectives import nt_xent
 from synthdata.training.config import Arm
-from synthdata.training.joint import JointTraining
+from synthdata.training.joint import JointTraining, Judgement
 from synthdata.training.train import build_models
 
 StartTraining = Callable[..., JointTraining]
@@ -116,6 +116,21 @@ TUNING = {
     "train__steps": 80,
     "train__learning_rate": 1e-2,
 }
+
+
+def test_of_the_candidates_for_a_hard_sample_the_hardest_that_looks_real_is_taken(
+    start_training: StartTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = start_training(arm="hard", synthetic__oversample=4)
+    assert training.generator is not None
+    realism = torch.tensor([[1.0, 1, 1, 1], [1, 1, 1, -1], [-3, -0.5, -2, -1], [1, -1, -1, -1]]).flatten()
+    judged = Judgement(torch.arange(16.0), torch.full((8,), 2.0), realism, torch.tensor(0.0))
+    monkeypatch.setattr(training, "_judge", lambda *arguments: judged)
+    random = training._random(0)
+    (taken, _), *_ = training._synthetic_anchors(torch.zeros(12, 1, 16, 16), random).values()
+    candidates = training.generator.sample(random.latents("hard latents", 16, training.generator.latent_shape))
+    assert torch.equal(taken, candidates[[3, 6, 9, 12]])  # of the third row none looks real: the most realistic
+    assert training._terms["hardness_ratio"] == pytest.approx((3 + 6 + 9 + 12) / 4 / 2)
 
 
 def tune(training: JointTraining, steps: int, term: str) -> list[float]:
