@@ -12,6 +12,7 @@ What it does:
   Kubernetes and others that it finds itself in (recipes/slurm/emit.sbatch), or ``--worker 3 --workers 16``;
 - or on Ray (``--engine ray``, pip install 'synthdata[ray]'): a task for each shard, in processes that open the models
   once, on nodes that may come and go; all of them see the folders that the command names;
+- or as tasks of datatrove, on one machine or on Slurm: recipes/datatrove/emit.py;
 - keeps hard samples and pairs within bands of hardness and similarity, real enough, and no copies of training images;
 - writes WebDataset tar files or Parquet (``--format parquet``), a manifest with every file's sha256, a card, Croissant
   metadata, and index.html, a page to look through the rows (``--page false`` for none);
