@@ -9,11 +9,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
 import torch.distributed as dist
 
 REPOSITORY = Path(__file__).parents[1]
@@ -70,12 +71,29 @@ class ForkedRecipe:
 
 def run_on_two_processes(name: str, flags: list[str]) -> tuple[int, str, str]:
     """A recipe, or the program of this path, as torchrun starts it: the worse exit code, and what both said."""
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
+    return _wait_for_both([ForkedRecipe(name, flags, RANK=rank, LOCAL_RANK=rank, **shared) for rank in ("0", "1")])
+
+
+def run_on_two_nodes(name: str, flags: list[str]) -> tuple[int, str, str]:
+    """A recipe on one process of each of two nodes, whose torchruns meet on this machine; as `run_on_two_processes`."""
+    meet = ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{_free_port()}", "--local-addr=127.0.0.1"]
+    torchrun = ["--nnodes=2", "--nproc-per-node=1", *meet]
+    return _wait_for_both([start_recipe(name, flags, torchrun) for _ in range(2)])
+
+
+def _free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ranks = [ForkedRecipe(name, flags, RANK=rank, LOCAL_RANK=rank, **shared) for rank in ("0", "1")]
-    codes, outputs, errors = zip(*(wait_for(rank) for rank in ranks), strict=True)
+        return str(free.getsockname()[1])
+
+
+def _wait_for_both(processes: Sequence[Running]) -> tuple[int, str, str]:
+    try:
+        codes, outputs, errors = zip(*(wait_for(process) for process in processes), strict=True)
+    finally:
+        for process in processes:
+            kill(process)
     return max(codes, key=abs), "".join(outputs), "".join(errors)
 
 
@@ -90,11 +108,11 @@ def _run_recipe(name: str, flags: list[str], variables: dict[str, str], output: 
     runpy.run_path(recipe, run_name="__main__")
 
 
-def start_recipe(name: str, flags: list[str], processes: int = 1) -> subprocess.Popen[str]:
-    """Start ``recipes/<name>.py``, under torchrun if on several processes."""
+def start_recipe(name: str, flags: list[str], torchrun: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Start ``recipes/<name>.py``, under torchrun if that has settings."""
     launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    if torchrun:
+        launcher += ["-m", "torch.distributed.run", *torchrun]
     return subprocess.Popen(
         [*launcher, str(REPOSITORY / "recipes" / f"{name}.py"), *flags],
         env=ENVIRONMENT,
@@ -110,11 +128,21 @@ def wait_for(process: Running, seconds: float = 250) -> tuple[int, str, str]:
     try:
         output, error = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process)
         raise
     exit_code = process.poll()
     assert exit_code is not None
     return exit_code, output, error
+
+
+def kill(process: Running) -> None:
+    """End a recipe, if it has not ended, with its workers: those of torchrun are in sessions of their own."""
+    if process.poll() is None:
+        workers = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGKILL)
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
 
 
 class TwoProcesses:

@@ -179,7 +179,7 @@ def test_misuse_ends_in_one_line_before_anything_is_written(
 def test_two_processes_have_the_loss_curve_of_one_and_a_signal_stops_both(shards: Path, tmp_path: Path) -> None:
     settings = {"shards": shards, "method": "byol", "train__steps": 4000, "checkpoint__every": 4000, **REAL}
     flags = [f"--config={DIGITS}", *flags_of(tmp_path / "two", **settings)]
-    two = start_recipe("contrast", flags, processes=2)
+    two = start_recipe("contrast", flags, torchrun=["--standalone", "--nproc-per-node=2"])
     deadline = time.monotonic() + 250
     while two.poll() is None and time.monotonic() < deadline and not _has_logged(tmp_path / "two", 5):
         time.sleep(0.01)

@@ -12,9 +12,10 @@ import torch
 import yaml
 from diffusers import DiffusionPipeline
 from PIL import Image
+from processes import run_on_two_nodes
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
-from tiny import tiny_config
+from tiny import tiny_config, tiny_flags
 
 from synthdata.emission import verify_dataset
 from synthdata.errors import FailureError, MisuseError, SynthdataError
@@ -235,8 +236,21 @@ def run_on_one_process(shared_settings: dict[str, Any], tmp_path_factory: pytest
 def test_two_processes_with_half_the_batch_each_have_the_loss_curve_of_one(
     run_on_one_process: Path, shared_run: Path
 ) -> None:
-    assert json.loads((shared_run / "report.json").read_text())["processes"] == 2
-    one, two = metrics(run_on_one_process), metrics(shared_run)
+    assert_two_processes_had_the_curve_of_one(shared_run, run_on_one_process)
+
+
+def test_two_nodes_have_the_loss_curve_of_one_process(
+    run_on_one_process: Path, shared_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    exit_code, output, error = run_on_two_nodes("joint", tiny_flags(tmp_path / "run", **shared_settings))
+    assert exit_code == 0, error
+    assert_two_processes_had_the_curve_of_one(tmp_path / "run", run_on_one_process)
+    assert output.count("8 rows made or kept by 2 processes") == 1
+
+
+def assert_two_processes_had_the_curve_of_one(shared: Path, alone: Path) -> None:
+    assert json.loads((shared / "report.json").read_text())["processes"] == 2
+    one, two = metrics(alone), metrics(shared)
     assert len(one) == len(two) == 16
     for expected, found in zip(one, two, strict=True):
         assert found.keys() == expected.keys()
