@@ -41,7 +41,7 @@ from synthdata.emission.shards import ShardWriter
 from synthdata.emission.verify import DATA, shard_problems
 from synthdata.errors import FailureError, MisuseError
 from synthdata.processes import rank, world_size
-from synthdata.stores import LocalStore, Location, Store, open_store
+from synthdata.stores import LocalStore, Location, Store, loading_call, open_store
 from synthdata.stores.local import disk_errors
 
 _CLAIM = re.compile(r"(\d{1,9})-of-(\d{1,9})\.claim")
@@ -348,6 +348,6 @@ def summary(emission: Emission) -> str:
         lines += [
             f"{kind}: {counts['rows']:,} rows in {shards} shards, {counts['bytes']:,} bytes; "
             f"{counts['candidates']:,} candidates, dropped: {dropped}",
-            f'  load_dataset("{emission.folder}", "{kind}", split="train")',
+            f"  {loading_call(emission.folder, kind, emission.manifest['settings']['format'])}",
         ]
     return "\n".join([*lines, f"The dataset is in {emission.folder}"])

@@ -5,7 +5,7 @@ dataset needs, with errors of one line. Every room that reads or writes a datase
 """
 
 from synthdata.stores.local import LocalStore
-from synthdata.stores.locations import Location, is_url, open_store
+from synthdata.stores.locations import Location, is_url, loading_call, open_store
 from synthdata.stores.store import Draft, Store, Stored
 
-__all__ = ["Draft", "LocalStore", "Location", "Store", "Stored", "is_url", "open_store"]
+__all__ = ["Draft", "LocalStore", "Location", "Store", "Stored", "is_url", "loading_call", "open_store"]

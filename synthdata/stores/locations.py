@@ -5,6 +5,7 @@ import re
 from functools import cache
 
 from synthdata.errors import MisuseError
+from synthdata.formats import SUFFIXES
 from synthdata.paths import user_path
 from synthdata.stores.local import LocalStore
 from synthdata.stores.store import Store
@@ -22,6 +23,7 @@ PACKAGES = {
 """Schemes, and what ``pip install`` needs to be told for each."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_REPOSITORY = re.compile(r"hf://datasets/([^/@]+/[^/@]+)/?$")
 _ON_THE_HUB = re.compile(r"(datasets|buckets)/[^/]+/[^/]+")
 _SECRET = re.compile(r"[?#]|://[^/]*:[^/]*@")
 
@@ -41,6 +43,15 @@ def open_store(location: Location) -> Store:
         return location
     text = os.fspath(location)
     return _remote(text) if is_url(text) else LocalStore(user_path(text))
+
+
+def loading_call(location: Location, kind: str, file_format: str) -> str:
+    """The call of ``datasets.load_dataset`` that loads the rows of a kind from a dataset at ``location``."""
+    name = _REPOSITORY.sub(r"\1", str(location))
+    if is_url(name):  # of these load_dataset reads files, and no card that would tell it which
+        files = f"{name.rstrip('/')}/data/{kind}/*.{SUFFIXES[file_format]}"
+        return f'load_dataset("{file_format}", data_files="{files}", split="train")'
+    return f'load_dataset("{name}", "{kind}", split="train")'
 
 
 @cache

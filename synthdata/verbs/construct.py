@@ -46,6 +46,7 @@ def construct(config: "Config") -> None:
     from synthdata.construction.construct import construct as write
     from synthdata.emission.config import join_job_array
     from synthdata.publishing.complete import complete_dataset
+    from synthdata.stores import loading_call
 
     join_job_array(config)
     written = write(config)
@@ -59,4 +60,5 @@ def construct(config: "Config") -> None:
     print("\n".join([f"{kinds} between {told['source']['rows']:,} rows of {told['source']['data']}", *audit]))
     if told["audit"].get("lift", LEAST_LIFT) < LEAST_LIFT:
         print(f"  the graph tells little of what is true here: a lift of {told['audit']['lift']}, where 1 is nothing")
-    print(f'  load_dataset("{written.folder}", "relations", split="train")\nThe dataset is in {written.folder}')
+    call = loading_call(written.folder, "relations", written.manifest["settings"]["format"])
+    print(f"  {call}\nThe dataset is in {written.folder}")
