@@ -13,6 +13,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def set_local_rank(number: int) -> None:
+    """Make this process number ``number`` of its machine, where no launcher says which it is."""
+    os.environ["LOCAL_RANK"] = str(number)
+
+
 def world_size() -> int:
     """How many processes there are, over all machines."""
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -67,13 +67,13 @@ class EmitShards(PipelineStep):
         self.config = config
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        import os
         from dataclasses import replace
 
         from synthdata.emission.emit import emit
+        from synthdata.processes import set_local_rank
         from synthdata.publishing.complete import complete_dataset
 
-        os.environ["LOCAL_RANK"] = str(rank)  # the tasks of one machine take turns at its GPUs
+        set_local_rank(rank)  # the tasks of one machine take turns at its GPUs
         with self.track_time("task"):
             emission = emit(replace(self.config, worker=rank, workers=world_size))
             complete_dataset(self.config.output, self.config.page)
