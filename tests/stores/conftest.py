@@ -86,6 +86,7 @@ def running() -> Iterator[S3]:
         patch.setenv("AWS_ACCESS_KEY_ID", "ada")
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fresh_clients()  # those of another module's S3 ask where that was
         client = boto3.client("s3")
         client.create_bucket(Bucket=BUCKET)
         yield S3(faults, client)
