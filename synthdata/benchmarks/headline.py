@@ -21,7 +21,7 @@ from synthdata.training.execution import start_accelerator
 from synthdata.training.loop import OutOfTime
 from synthdata.training.pretrain import pretrain_generator
 from synthdata.training.run_directory import RunDirectory
-from synthdata.training.train import train_joint
+from synthdata.training.train import build_models, train_joint
 from synthdata.views import ViewConfig
 
 HeadlineArm = Literal["real", "three_views", "inflate", "adainf", "hard", "pairs", "both", "anchored"]
@@ -37,7 +37,8 @@ _ADAINF_SHARE = 2 / 3
 
 @dataclass
 class HeadlineConfig(JointConfig):
-    """Arms at equal encoder steps. A seed's arms start from one generator, which is pre-trained once.
+    """Arms at equal encoder steps. A seed's arms start from one generator, which is pre-trained once; with
+    generator.pretrained, as for a stock pipeline, those of all seeds start from that one.
 
     Settings of a single run apply to all arms; of these, arm, resume and emission have no use here.
 
@@ -50,7 +51,7 @@ class HeadlineConfig(JointConfig):
             generator.kind diffusion. "adainf" is inflate with two thirds of the anchors synthetic and weak views of all
             images, after the Adaptive Inflation of Wang et al. (ICLR 2024).
         fractions: shares of the real images at which ``improved`` is compared with real; 0.1, 0.2 and 0.5, and 0.5 for
-            smoke, if not given. The generator of a share is trained on that share.
+            smoke, if not given. The generator of a share is pre-trained on that share.
         improved: the arm of the data efficiency.
         split: "validation" while settings are chosen; "test" for the final figures.
         output: folder of the runs and the table; named after output_dir, preset and split if not given.
@@ -112,7 +113,7 @@ def plan_jobs(config: HeadlineConfig, images: int) -> list[Job]:
     wanted += [Job(arm, seed, count) for seed in seeds for count in counts for arm in compared]
     jobs: list[Job] = []
     for job in wanted:
-        if job.arm not in WITHOUT_GENERATOR:
+        if job.arm not in WITHOUT_GENERATOR and config.generator.pretrained is None:
             jobs.append(Job(GENERATOR, job.seed, job.images))
         jobs.append(job)
     return list(dict.fromkeys(jobs))
@@ -137,7 +138,7 @@ def job_config(config: HeadlineConfig, job: Job) -> JointConfig:
         run = replace(run, views=views, synthetic=replace(run.synthetic, share=_ADAINF_SHARE))
     if job.arm == "three_views":
         run = replace(run, train=replace(run.train, views=3))
-    if job.arm not in (*WITHOUT_GENERATOR, GENERATOR):
+    if job.arm not in (*WITHOUT_GENERATOR, GENERATOR) and base.generator.pretrained is None:
         pretrained = config.folder / Job(GENERATOR, job.seed, job.images).name / "generator"
         run = replace(run, generator=replace(run.generator, pretrained=str(pretrained)))
     return run
@@ -166,6 +167,8 @@ def run_headline(config: HeadlineConfig) -> Outcome:
         raise MisuseError(f"{config.data.source} has no labels: the table needs them for its scores")
     jobs = plan_jobs(config, len(whole.train))
     settings = job_config(config, Job("real", 0, len(whole.train)))
+    if config.generator.pretrained is not None:
+        build_models(replace(settings, arm="inflate"), whole)  # one that does not fit is told now, not after hours
     on_main_process(partial(RunDirectory(config.folder).open, settings, resume=True), accelerator)
     exit_code = 0
     try:
@@ -184,11 +187,6 @@ def _check(config: HeadlineConfig) -> None:
         raise MisuseError(f"arm is {config.arm}: the table holds several arms; choose them with --arms")
     if "anchored" in config.arms and config.generator.kind != "diffusion":
         raise MisuseError(f"arms has anchored, and generator.kind is {config.generator.kind}: set it to diffusion")
-    if config.generator.pretrained is not None:
-        raise MisuseError(
-            f"generator.pretrained is {config.generator.pretrained}: the table pre-trains a generator for each seed and"
-            " number of images; leave it out"
-        )
 
 
 class _DataSets:

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from synthdata.data import RealData, to_float
 from synthdata.models import Encoder, Generator
-from synthdata.objectives import alignment_loss, nt_xent_with_variants, similarity_target
+from synthdata.objectives import alignment_loss, nt_xent_with_variants, pair_similarity, similarity_loss
 from synthdata.rng import BatchRandom
 from synthdata.training.config import JointConfig
 from synthdata.training.joint import JointTraining, Terms
+from synthdata.training.optimisation import frozen
 from synthdata.training.variants import VariantBank
 
 
@@ -77,13 +78,32 @@ class AnchoredTraining(JointTraining):
                 contrast = self.method.objective(first, second)
             return contrast + settings.variants.weight * alignment
 
+    def generator_step(self, real: Tensor, iteration: int) -> Terms:
+        """The diffusion model stays realistic, and brings its variants to the scheduled similarity, at all levels."""
+        assert self.generator is not None
+        settings, random = self.config.synthetic, self._random(iteration)
+        target = self.similarity_target(iteration - self.plan.pretrain_steps)
+        latents = random.latents("generator latents", len(real), self.generator.latent_shape)
+        levels = random.rows("variant levels", len(real), self._draw_levels)
+        with frozen(self.encoder):
+            with self.accelerator.autocast():
+                variants = self.generator.vary(real, levels, latents)
+                realism = self.generator.realism_loss("a", variants, real, random)
+                embeddings = self.encoder(torch.cat([real, variants])).float()
+            similarity = pair_similarity(*embeddings.chunk(2))
+            (realism + settings.similarity_weight * similarity_loss(similarity, target)).backward()
+        self._finish_generator_step(iteration, self.config.generator.tuning_learning_rate)
+        return {"realism_a": realism.detach(), "tuned_similarity": similarity.detach().mean()}
+
+    def _draw_levels(self, count: int, generator: torch.Generator) -> Tensor:
+        levels = torch.tensor(self.config.synthetic.variants.levels, device=generator.device)
+        return levels[torch.randint(len(levels), (count,), generator=generator, device=generator.device)]
+
     def _third_view(self, step: int, real: Tensor, rows: Tensor, random: BatchRandom) -> Tensor:
         if self.bank is None:
             return self._view(self.real_view, real, "real view 3", random)
-        settings, progress = self.config.synthetic, self.plan.joint_progress(step)
-        target = similarity_target(progress, settings.initial_similarity, settings.final_similarity)
-        rows = rows.to(real.device)
-        levels = self.bank.choose(rows, progress, target)
+        target, rows = self.similarity_target(step), rows.to(real.device)
+        levels = self.bank.choose(rows, self.plan.joint_progress(step), target)
         self._terms = self.bank.measured(rows, levels) | {"similarity_target": torch.tensor(target)}
         return self._view(
             self.synthetic_view, to_float(self.bank.variants(rows, levels, random)), "variant view", random

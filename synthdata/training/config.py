@@ -172,6 +172,8 @@ class SyntheticConfig:
             phase.
         final_similarity: target at its end.
         as_negatives: whether other anchors take the variants of the arm anchored for negatives, for comparison.
+        tune_variants: whether the diffusion model of the arm anchored is tuned as well, through the last denoising
+            steps, until its variants have the target similarity. They come into the bank as slices are made anew.
         variants: of the arm anchored.
     """
 
@@ -187,6 +189,7 @@ class SyntheticConfig:
     initial_similarity: Cosine = 0.95
     final_similarity: Cosine = 0.7
     as_negatives: bool = False
+    tune_variants: bool = False
     variants: VariantConfig = field(default_factory=VariantConfig)
 
 

@@ -233,14 +233,19 @@ class JointTraining:
                 with self.accelerator.autocast():
                     embeddings = self.encoder(torch.cat([images_a.detach(), images_b])).float()
                 similarity = pair_similarity(*embeddings.chunk(2))
-                progress = self.plan.joint_progress(step)
-                target = similarity_target(progress, settings.initial_similarity, settings.final_similarity)
+                target = self.similarity_target(step)
                 loss = loss + realism_b + settings.similarity_weight * similarity_loss(similarity, target)
                 terms |= {"realism_b": realism_b.detach(), "similarity": similarity.detach().mean()}
                 terms["similarity_target"] = torch.tensor(target)
             loss.backward()
         self._finish_generator_step(iteration, self.config.generator.tuning_learning_rate)
         return terms
+
+    def similarity_target(self, step: int) -> float:
+        """The similarity that pairs, and variants and their images, should have at an encoder step."""
+        settings = self.config.synthetic
+        progress = self.plan.joint_progress(step)
+        return similarity_target(progress, settings.initial_similarity, settings.final_similarity)
 
     def state_dict(self) -> dict[str, Any]:
         """Models and optimisers."""

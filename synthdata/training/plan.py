@@ -21,6 +21,7 @@ class Plan:
         pair_anchors: anchors among them that are of positive pairs, two views each, from ``start`` on.
         hard: whether the generators are paid for hardness.
         pairs: whether they are paid for pair similarity.
+        variants: whether they are paid for the similarity of variants and their images.
         generator_batch: images of one generator step.
         generator_every: steps between two generator steps.
         peak_hardness_weight: λ_hard after its warm-up.
@@ -37,6 +38,7 @@ class Plan:
     pair_anchors: int
     hard: bool
     pairs: bool
+    variants: bool
     generator_batch: int
     generator_every: int
     peak_hardness_weight: float
@@ -77,6 +79,7 @@ class Plan:
             pair_anchors=pair_anchors,
             hard=config.arm in ("hard", "both"),
             pairs=pairs,
+            variants=config.arm == "anchored" and synthetic.tune_variants,
             generator_batch=generator.batch_size,
             generator_every=synthetic.generator_every,
             peak_hardness_weight=synthetic.hardness_weight,
@@ -88,6 +91,11 @@ class Plan:
     def iterations(self) -> int:
         """All steps of the run, pre-training included."""
         return self.pretrain_steps + self.steps
+
+    @property
+    def tunes_generator(self) -> bool:
+        """Whether the generators go on to learn once the joint phase has begun."""
+        return self.hard or self.pairs or self.variants
 
     @property
     def synthetic(self) -> int:
@@ -105,13 +113,12 @@ class Plan:
 
     def tunes_generator_at(self, step: int) -> bool:
         """Whether the generators take a step after encoder step ``step``."""
-        tuned = self.hard or self.pairs
-        return tuned and step >= self.start and (step - self.start) % self.generator_every == 0
+        return self.tunes_generator and step >= self.start and (step - self.start) % self.generator_every == 0
 
     def generator_steps_before(self, iteration: int) -> int:
         """Generator steps, pre-training included, that are done before ``iteration``."""
         step = iteration - self.pretrain_steps
-        if step <= self.start or not (self.hard or self.pairs):
+        if step <= self.start or not self.tunes_generator:
             return min(iteration, self.pretrain_steps)
         return self.pretrain_steps + -(-(step - self.start) // self.generator_every)
 

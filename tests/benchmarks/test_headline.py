@@ -158,7 +158,7 @@ def test_another_setting_in_the_same_folder_is_named(whole: tuple[Path, str]) ->
     [
         ({"arm": "hard"}, "choose them with --arms"),
         ({"arms": "[real,anchored]"}, "arms has anchored, and generator.kind is gan: set it to diffusion"),
-        ({"generator__pretrained": "runs/other/generator"}, "pre-trains a generator for each seed"),
+        ({"generator__pretrained": "{flat}"}, "flat holds"),
         ({"data__source": "imagefolder:{flat}", "data__limit": 30}, "has no labels"),
     ],
 )
@@ -190,6 +190,13 @@ def test_all_arms_of_a_seed_take_equal_encoder_steps_and_start_from_one_generato
     assert {(run.seed, run.data.limit) for run in configs} == {(3, 500)}
     views = {arm: plan.third_view for arm, plan in zip(get_args(HeadlineArm), plans, strict=True)}
     assert [arm for arm, third in views.items() if third] == ["three_views", "anchored"]
+
+
+def test_every_arm_of_every_seed_starts_from_a_generator_that_is_given() -> None:
+    config = HeadlineConfig(seeds=2, fractions=[0.5], generator=GeneratorConfig(pretrained="stock"))
+    jobs = plan_jobs(config, images=1000)
+    assert GENERATOR not in {job.arm for job in jobs}
+    assert {job_config(config, job).generator.pretrained for job in jobs} == {"stock"}
 
 
 def test_adainf_is_inflate_with_weak_views_of_all_images_and_two_thirds_of_them_synthetic() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from synthdata.data import load_images, to_float
 from synthdata.errors import MisuseError
+from synthdata.models.diffusion import Diffusion
 from synthdata.objectives import nt_xent, pair_similarity, similarity_target
 from synthdata.rng import BatchRandom
 from synthdata.training import train_joint
@@ -197,6 +198,35 @@ def test_a_resumed_anchored_run_ends_with_the_bits_of_one_never_stopped(tmp_path
         for name, value in bank_of(whole).state_dict().items():
             found = bank_of(second).state_dict()[name]
             assert torch.equal(found, value) if isinstance(value, Tensor) else found == value
+
+
+def test_tuning_brings_variants_to_the_target_similarity_at_every_level(tmp_path: Path) -> None:
+    changes = {"synthetic__tune_variants": "true", "synthetic__similarity_weight": 100, "synthetic__start": 0.0}
+    changes |= {"generator__tuning_learning_rate": 1e-2, "synthetic__initial_similarity": 0.0}
+    training = start(tmp_path / "run", **changes, synthetic__final_similarity=0.0, train__steps=60)
+    run(training, 0, training.plan.pretrain_steps + 1)
+    real, encoder, generator = to_float(next(training.references)), training.encoder, training.generator
+    assert isinstance(generator, Diffusion)
+
+    def alike(level: float) -> float:
+        with torch.no_grad():
+            variants = generator.vary(real, level, torch.ones(len(real), 1, 16, 16))
+            return pair_similarity(encoder(real), encoder(variants)).mean().item()
+
+    before = {level: alike(level) for level in (0.2, 0.5, 0.8)}
+    weights = copy.deepcopy(encoder.state_dict())
+    base = copy.deepcopy([*generator.pair.base_parameters()])
+    for step in range(20):
+        training.generator_step(real, training.plan.pretrain_steps + step)
+    assert all(torch.equal(encoder.state_dict()[name], weight) for name, weight in weights.items())
+    assert all(torch.equal(*both) for both in zip(base, generator.pair.base_parameters(), strict=True))
+    assert all(alike(level) < before[level] for level in before)
+
+
+def test_a_run_that_tunes_its_variants_logs_their_similarity(tmp_path: Path) -> None:
+    training = start(tmp_path / "run", synthetic__tune_variants="true")
+    told = run(training, 0, training.iterations)
+    assert [step for step, terms in enumerate(told) if "tuned_similarity" in terms] == [7, 9]
 
 
 def test_variants_are_negatives_of_other_anchors_where_that_is_asked_for(filled: AnchoredTraining) -> None:

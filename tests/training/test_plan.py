@@ -46,10 +46,12 @@ def test_generators_are_tuned_every_few_steps_of_the_joint_phase() -> None:
     assert not any(inflate.tunes_generator_at(step) for step in range(20))
 
 
-@pytest.mark.parametrize("arm", ["inflate", "hard", "both"])
+@pytest.mark.parametrize("arm", ["inflate", "hard", "both", "anchored"])
 @pytest.mark.parametrize("start", [0.0, 0.3])
 def test_generator_steps_are_counted_as_they_are_taken(arm: str, start: float) -> None:
-    plan = Plan.of(tiny_config(RUN, arm=arm, train__steps=20, synthetic__start=start), world_size=1)
+    changes = {"generator__kind": "diffusion", "synthetic__tune_variants": str(arm == "anchored").lower()}
+    plan = Plan.of(tiny_config(RUN, arm=arm, train__steps=20, synthetic__start=start, **changes), world_size=1)
+    assert plan.tunes_generator_at(8 if start == 0 else 6) == (arm != "inflate")
     taken = 0
     for iteration in range(plan.iterations):
         assert plan.generator_steps_before(iteration) == taken
