@@ -37,7 +37,10 @@ def forgotten(memorised: Before, tmp_path_factory: pytest.TempPathFactory) -> di
     return {name: folder / name for name in ("new", "reference", "forget.txt")}
 
 
-def test_it_writes_a_table_a_plot_and_numbers_of_all_three_runs(forgotten: dict[str, Path]) -> None:
+def test_it_writes_a_table_a_plot_and_numbers_of_all_three_runs(
+    forgotten: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthdata.takedown.audit._LOOKED_AT", 128)
     settings = {"run": str(forgotten["new"]), "forget": str(forgotten["forget.txt"]), "relearn_steps": 10}
     result = audit(AuditConfig(**settings, reference=str(forgotten["reference"])), ACCELERATOR)  # type: ignore[arg-type]
     folder = forgotten["new"] / "audit"
