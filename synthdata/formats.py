@@ -14,10 +14,13 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from msgspec import Meta
 
 from synthdata.errors import FailureError, MisuseError
-from synthdata.reading import UnsoundError, checked, read_checked, shown
+from synthdata.reading import UnsoundError, checked, shown
 
-FORMAT = 1
-"""Of the manifests that this version writes, and the newest that it reads."""
+FORMAT = 2
+"""The newest of the manifests that this version reads: one that names a table of its shards (`synthdata.manifests`)."""
+
+LISTING_FORMAT = 1
+"""Of manifests that list their shards."""
 
 SUFFIXES = {"webdataset": "tar", "parquet": "parquet"}
 
@@ -265,22 +268,12 @@ class MetricsLine(TypedDict):
 
 
 def shard_path(kind: str, number: int, count: int, file_format: str) -> str:
-    """The name of shard ``number`` of ``count``, below the dataset directory, with forward slashes."""
-    return f"data/{kind}/{kind}-{number:05d}-of-{count:05d}.{SUFFIXES[file_format]}"
+    """The name of shard ``number`` of ``count``, below the dataset directory, with forward slashes.
 
-
-def load_manifest(path: Path, name: str = "") -> dict[str, Any]:
-    """The manifest in ``path``, checked as far as whoever reads the rows needs it: whatever its kinds of rows.
-
-    Args:
-        name: what messages call it; its path if not given.
-
-    Raises:
-        FileNotFoundError: there is none; likewise ``NotADirectoryError``.
-        MisuseError: it is of a newer format.
-        FailureError: it is damaged.
+    Numbers are of one length, so that names sort as rows do, and brace expansion finds them.
     """
-    return dict(read_checked(path, checked_manifest, name=name))
+    digits = max(5, len(str(count - 1)))
+    return f"data/{kind}/{kind}-{number:0{digits}d}-of-{count:0{digits}d}.{SUFFIXES[file_format]}"
 
 
 def checked_manifest(tree: Any) -> Manifest:

@@ -26,7 +26,7 @@ from synthdata.errors import FailureError, MisuseError, SynthdataError, shortene
 from synthdata.ranges import check_ranges
 
 MAX_BYTES = 64 * 2**20
-"""Of a JSON file: the manifest of 100,000 shards is half as long."""
+"""Of a JSON file: the longest manifest, that of 100,000 shards, is half as long."""
 MAX_YAML_BYTES = 2**20
 MAX_DEPTH = 64
 _MAX_INTEGER = 2**64

@@ -62,7 +62,7 @@ def planning_steps(rows: int, shard_size: int, folder: Path) -> list[Step]:
     """Plan a dataset in ``folder``, record its shards as if they were made, finish and verify it.
 
     Raises:
-        MisuseError: it would have more shards than a manifest can tell.
+        MisuseError: it would have more shards than a dataset may have.
     """
     store, before = LocalStore(folder), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     steps: list[Step] = []

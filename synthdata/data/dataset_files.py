@@ -13,7 +13,7 @@ from huggingface_hub.errors import (
 )
 
 from synthdata.errors import FailureError, MisuseError
-from synthdata.formats import load_manifest
+from synthdata.manifests import load_manifest
 from synthdata.paths import user_path
 from synthdata.stores import LocalStore, Store, is_url, open_store
 
@@ -101,7 +101,7 @@ class DatasetFiles:
         path = self._locate(MANIFEST)
         if path is None:
             raise MisuseError(f"{self.source} has no {MANIFEST}: name a finished dataset, as recipes/emit.py writes it")
-        manifest = load_manifest(path, f"{MANIFEST} of {self.source}")
+        manifest = load_manifest(path, f"{MANIFEST} of {self.source}", self.fetch)
         return [ShardFile(shard["path"], shard["kind"], shard["rows"], shard["sha256"]) for shard in manifest["shards"]]
 
     def _locate(self, path: str) -> Path | None:

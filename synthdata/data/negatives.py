@@ -15,7 +15,7 @@ from synthdata.data.identity import image_identity
 from synthdata.data.images import Images
 from synthdata.data.shards import read_samples
 from synthdata.errors import FailureError, MisuseError
-from synthdata.formats import load_manifest
+from synthdata.manifests import load_manifest
 from synthdata.reading import parse_json
 
 KIND = "relations"
@@ -103,7 +103,7 @@ def _tar_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _manifest(files: DatasetFiles, source: str) -> dict[str, Any]:
     files.shards()  # says what is wrong with a manifest that is missing or damaged
-    return load_manifest(files.fetch(MANIFEST), source)
+    return load_manifest(files.fetch(MANIFEST), source, files.fetch)
 
 
 def _check_source(source: str, manifest: dict[str, Any], images: Images) -> None:

@@ -17,7 +17,8 @@ from synthdata.emission.checks import check_known, checked_manifest, checked_pla
 from synthdata.emission.kinds import CANDIDATES, DECIMALS, KINDS, Kind
 from synthdata.emission.plan import Shard
 from synthdata.errors import FailureError, MisuseError
-from synthdata.formats import FORMAT
+from synthdata.formats import FORMAT, LISTING_FORMAT
+from synthdata.manifests import joined, listed, split_off
 from synthdata.reading import check_content, read_checked
 from synthdata.stores import LocalStore, Location, Store, open_store
 from synthdata.stores.local import disk_errors
@@ -50,7 +51,8 @@ def read_manifest(location: Location) -> dict[str, Any]:
     """
     store = open_store(location)
     try:
-        return dict(read_checked(store.fetch(MANIFEST), checked_manifest, name=f"{store}/{MANIFEST}"))
+        path, name = store.fetch(MANIFEST), f"{store}/{MANIFEST}"
+        return dict(read_checked(path, lambda tree: checked_manifest(joined(tree, store.fetch)), name=name))
     except (FileNotFoundError, NotADirectoryError) as error:
         begun = store.exists(_PLAN)
         mend = (
@@ -81,10 +83,15 @@ def read_plan(location: Location) -> Plan | None:
         FailureError: it is damaged.
     """
     store = open_store(location)
+
+    def beside(file: str) -> Path:
+        return store.fetch(f"{WORK}/{file}")
+
     # The plan is only removed once there is a manifest, so that one of the two is found while another process finishes.
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         mend = "restore it, or remove the folder and emit again"
-        return dict(read_checked(store.fetch(_PLAN), checked_plan, mend, name=f"{store}/{_PLAN}"))
+        path, name = store.fetch(_PLAN), f"{store}/{_PLAN}"
+        return dict(read_checked(path, lambda tree: checked_plan(joined(tree, beside)), mend, name=name))
     if is_finished(store):
         manifest = read_manifest(store)
         planned = [{name: shard[name] for name in _PLANNED} for shard in manifest["shards"]]
@@ -95,8 +102,11 @@ def read_plan(location: Location) -> Plan | None:
 def begin(location: Location, plan: Plan) -> Plan:
     """Record ``plan``, unless another process has already done so; returns the one that counts."""
     store = open_store(location)
+    told, table = split_off(plan)
     with contextlib.suppress(FileNotFoundError):  # others have finished the dataset and removed the work folder
-        store.create(_PLAN, (json.dumps(plan, indent=2) + "\n").encode())
+        if table:
+            store.write(f"{WORK}/{told['shards']['file']}", table)
+        store.create(_PLAN, (json.dumps(told, indent=2) + "\n").encode())
     recorded = read_plan(store)
     assert recorded is not None
     return recorded
@@ -167,7 +177,10 @@ def finish_dataset(location: Location) -> dict[str, Any] | None:
         if not is_finished(store) and (manifest := _manifest(store)) is not None:
             for name in (CARD, CROISSANT, PAGE):
                 store.delete(name)  # whatever it tells of, it is no manifest of this dataset
-            store.write_json(MANIFEST, manifest)
+            told, table = split_off(manifest)
+            if table:
+                store.write(told["shards"]["file"], table)
+            store.write_json(MANIFEST, told)
         store.delete_folder(WORK, last=PLAN)
     return read_manifest(store)
 
@@ -199,7 +212,8 @@ def _manifest(store: Store) -> dict[str, Any] | None:
     selected: dict[Kind, None] = dict.fromkeys(shard["kind"] for shard in shards)
     check_known(selected, store)
     kinds = {kind: _summary(kind, plan["criteria"][kind], shards) for kind in selected}
-    return {"format": FORMAT, **plan, "kinds": kinds, "shards": [_without_summary(shard) for shard in shards]}
+    number = LISTING_FORMAT if listed(shards) else FORMAT
+    return {"format": number, **plan, "kinds": kinds, "shards": [_without_summary(shard) for shard in shards]}
 
 
 def _without_summary(shard: Record) -> Record:

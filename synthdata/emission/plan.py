@@ -7,10 +7,7 @@ from synthdata.emission.config import Format
 from synthdata.emission.kinds import Kind
 from synthdata.errors import MisuseError
 from synthdata.formats import shard_path
-
-MOST_SHARDS = 100_000
-"""Of a dataset. No repository of the Hub should hold more files, and a manifest of so many is still read in seconds: it
-is half as long as a JSON file may be."""
+from synthdata.manifests import MOST_SHARDS
 
 
 @dataclass(frozen=True)
@@ -60,11 +57,11 @@ def plan_shards(kind: Kind, rows: int, shard_size: int, file_format: Format) -> 
 
 
 def check_shard_count(rows: int, shard_size: int) -> None:
-    """Raise ``MisuseError`` where a dataset would have more shards than a manifest can tell, with a mend."""
+    """Raise ``MisuseError`` where a dataset would have more shards than processes can keep in mind, with a mend."""
     if (count := -(-rows // shard_size)) > MOST_SHARDS:
         raise MisuseError(
-            f"{rows:,} rows in shards of {shard_size:,} are {count:,} shards, more than the {MOST_SHARDS:,} that a "
-            f"manifest can tell: set --shard_size {-(-rows // MOST_SHARDS)} or more"
+            f"{rows:,} rows in shards of {shard_size:,} are {count:,} shards, more than the {MOST_SHARDS:,} of a "
+            f"dataset: set --shard_size {-(-rows // MOST_SHARDS)} or more"
         )
 
 

@@ -13,7 +13,7 @@ from synthdata import __version__
 from synthdata.data.dataset_files import DatasetFiles
 from synthdata.emission.manifest import MANIFEST, manifest_digest
 from synthdata.errors import FailureError, MisuseError
-from synthdata.formats import load_manifest
+from synthdata.manifests import load_manifest
 from synthdata.publishing.push import Target, hub_errors_as_one_line
 from synthdata.stores import LocalStore, Store
 
@@ -52,7 +52,7 @@ def look_for(source: str, old_manifest: Path) -> Found:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise MisuseError(f"{old_manifest} is no file: name the {MANIFEST} of the old dataset") from error
     files = DatasetFiles.of(source)
-    now = load_manifest(files.fetch(MANIFEST), f"{MANIFEST} of {source}")
+    now = load_manifest(files.fetch(MANIFEST), f"{MANIFEST} of {source}", files.fetch)
     if now.get("takedown", {}).get("supersedes") != digest:
         raise MisuseError(f"{source} does not supersede the dataset of {old_manifest}: push the one that does")
     kept = {shard["sha256"] for shard in now["shards"]}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from synthdata.emission.manifest import CARD, CROISSANT, MANIFEST, PAGE, WORK, read_manifest
 from synthdata.emission.verify import DATA
+from synthdata.manifests import listed
 from synthdata.publishing.card import write_dataset_card
 from synthdata.publishing.croissant import write_croissant
 from synthdata.publishing.pages import page_beside
@@ -14,6 +15,8 @@ from synthdata.stores.local import disk_errors
 
 def complete_dataset(location: Location, page: bool = True) -> None:
     """Write what a finished dataset lacks of its card, its Croissant metadata and its page.
+
+    The metadata describe every shard, and are left out where these are too many for one JSON.
 
     To be called after each emission, and after finishing: the last process to finish then writes them, and a dataset
     that is not finished yet gets none.
@@ -26,8 +29,11 @@ def complete_dataset(location: Location, page: bool = True) -> None:
         FailureError: the disk is full, or a shard cannot be read.
     """
     store = open_store(location)
-    parts = [CARD, CROISSANT, *([PAGE] if page else [])]
-    if not isinstance(store, LocalStore) and not (store.exists(MANIFEST) and set(parts) - store.names()):
+    if not store.exists(MANIFEST):
+        return
+    metadata = [CROISSANT] if listed(read_manifest(store)["shards"]) else []
+    parts = [CARD, *metadata, *([PAGE] if page else [])]
+    if not isinstance(store, LocalStore) and not set(parts) - store.names():
         return
     with disk_errors(store), store.working_copy(leave_out=(DATA, WORK)) as folder:
         writers: dict[str, Callable[[], object]] = {

@@ -25,7 +25,15 @@ from synthdata.stores import LocalStore, Location, open_store
 RESUME = "run the same command again: what was uploaded is kept"
 # Shards of an earlier push whose names differ, such as those of another count, would be loaded along with the new ones;
 # a page or metadata that the folder lacks would tell of other rows.
-STALE = ["data/hard/*", "data/pairs/*", "data/replay/*", "data/relations/*", "index.html", "croissant.json"]
+STALE = [
+    "data/hard/*",
+    "data/pairs/*",
+    "data/replay/*",
+    "data/relations/*",
+    "index.html",
+    "croissant.json",
+    "shards-*.parquet",
+]
 HIDDEN = [".*", "*/.*"]
 # What a model folder may hold. Everything else, pickled weights and code above all, could run when others load it.
 MODEL_SUFFIXES = {".safetensors", ".json", ".yaml", ".md", ".txt", ".png", ".jpg", ".svg"}
