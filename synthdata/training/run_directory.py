@@ -52,7 +52,7 @@ class RunDirectory:
         if not resume:
             mend = "add --resume true to go on with it, or name another --output_dir"
             raise MisuseError(f"{self.path} holds a run: {mend}")
-        self._check_same(settings)
+        self._check_same(settings, as_plain(type(config)()))
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
@@ -91,8 +91,10 @@ class RunDirectory:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
 
-    def _check_same(self, settings: dict[str, Any]) -> None:
-        before, now = flatten(read_run_file(self.config, dict[str, Any])), flatten(settings)
+    def _check_same(self, settings: dict[str, Any], defaults: dict[str, Any]) -> None:
+        now, before = flatten(settings), flatten(read_run_file(self.config, dict[str, Any]))
+        # a run that an earlier version began lacks the settings that came since
+        before = {key: value for key, value in flatten(defaults).items() if key in now} | before
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed:
             key = changed[0]

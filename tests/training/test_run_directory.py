@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from synthdata.training.run_directory import dataset_folder
+from synthdata.errors import MisuseError
+from synthdata.training.config import JointConfig
+from synthdata.training.run_directory import RunDirectory, dataset_folder
 
 
 @pytest.mark.parametrize(
@@ -29,3 +32,17 @@ def test_the_dataset_of_a_run_is_the_same_from_any_folder(tmp_path: Path, monkey
     for folder, run in ((tmp_path, "runs/digits"), (tmp_path / "runs", "digits"), (tmp_path / "runs" / "digits", ".")):
         monkeypatch.chdir(folder)
         assert dataset_folder(Path(run)).resolve() == tmp_path / "out" / "digits"
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_the_settings_that_came_since_at_their_defaults(
+    tmp_path: Path,
+) -> None:
+    run, config = RunDirectory(tmp_path / "run"), JointConfig()
+    run.open(config, resume=False)
+    older = yaml.safe_load(run.config.read_text())
+    del older["synthetic"]["tune_variants"]
+    run.config.write_text(yaml.safe_dump(older))
+    run.open(config, resume=True)
+    config.synthetic.tune_variants = True
+    with pytest.raises(MisuseError, match=r"holds a run with synthetic\.tune_variants False, not True"):
+        run.open(config, resume=True)
