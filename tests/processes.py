@@ -93,7 +93,7 @@ def _wait_for_both(processes: Sequence[Running]) -> tuple[int, str, str]:
         codes, outputs, errors = zip(*(wait_for(process) for process in processes), strict=True)
     finally:
         for process in processes:
-            _kill(process)
+            kill(process)
     return max(codes, key=abs), "".join(outputs), "".join(errors)
 
 
@@ -128,14 +128,14 @@ def wait_for(process: Running, seconds: float = 250) -> tuple[int, str, str]:
     try:
         output, error = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        _kill(process)
+        kill(process)
         raise
     exit_code = process.poll()
     assert exit_code is not None
     return exit_code, output, error
 
 
-def _kill(process: Running) -> None:
+def kill(process: Running) -> None:
     """End a recipe, if it has not ended, with its workers: those of torchrun are in sessions of their own."""
     if process.poll() is None:
         workers = psutil.Process(process.pid).children(recursive=True)

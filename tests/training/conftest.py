@@ -55,6 +55,12 @@ def long_runs(tmp_path_factory: pytest.TempPathFactory) -> LongRuns:
 
 
 @pytest.fixture(scope="session")
+def long_settings() -> dict[str, object]:
+    """The settings of `long_runs`."""
+    return dict(LONG)
+
+
+@pytest.fixture(scope="session")
 def two_processes_end(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Part]:
     """The directory of a run on two processes, and how it ended."""
     folder = tmp_path_factory.mktemp("two") / "run"

@@ -4,11 +4,15 @@ import itertools
 import json
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
+from processes import kill, start_recipe, wait_for
 from safetensors.torch import load_file
+from tiny import tiny_flags
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -73,3 +77,26 @@ def test_a_run_stopped_by_signals_tells_its_parts_and_their_time(long_runs: Any)
 def test_the_last_checkpoints_are_kept(long_runs: Any) -> None:
     names = sorted(path.name for path in (long_runs.interrupted / "checkpoints").iterdir())
     assert names == ["step-000000063", "step-000000070"]
+
+
+def test_a_worker_that_is_killed_is_started_again_by_torchrun_and_ends_with_the_same_weights(
+    long_runs: Any, long_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    again = ["--standalone", "--nproc-per-node=1", "--max-restarts=1"]
+    torchrun = start_recipe("joint", tiny_flags(run, resume="true", **long_settings), again)
+    try:
+        deadline = time.monotonic() + 250
+        while torchrun.poll() is None and time.monotonic() < deadline and not list(run.glob("checkpoints/step-*")):
+            time.sleep(0.002)
+        (worker,) = psutil.Process(torchrun.pid).children()
+        worker.kill()
+        exit_code, _, error = wait_for(torchrun)
+    finally:
+        kill(torchrun)
+    assert exit_code == 0, error
+    killed, resumed = json.loads((run / "progress.json").read_text())["parts"]
+    assert (killed["from"], killed["ended"]) == (0, None)
+    assert 0 < resumed["from"] < resumed["to"]
+    expected, found = weights(long_runs.whole), weights(run)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
