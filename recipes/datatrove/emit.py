@@ -15,7 +15,7 @@ Needs datatrove: pip install 'synthdata[datatrove]'.
 """
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from synthdata.errors import MisuseError, interruptible_imports, one_line_errors
 
@@ -31,6 +31,7 @@ with one_line_errors(), interruptible_imports():
     from synthdata.emission import finish_dataset
     from synthdata.emission.config import EmissionConfig, check_config
     from synthdata.ranges import NonNegativeInt, PositiveInt
+    from synthdata.settings import settings_of
 
 
 @dataclass
@@ -86,7 +87,7 @@ def main() -> None:
     config = parse(TasksConfig, __doc__ or "")
     if config.worker is not None or config.workers is not None:
         raise MisuseError("datatrove numbers its tasks itself: give --tasks, and leave out --worker and --workers")
-    emission = EmissionConfig(**{field.name: getattr(config, field.name) for field in fields(EmissionConfig)})
+    emission = EmissionConfig(**settings_of(config, EmissionConfig))
     check_config(replace(emission, worker=0, workers=config.tasks))
     pipeline = [EmitShards(emission)]
     marks = f"{config.output.rstrip('/')}-datatrove/{config.tasks}-tasks"

@@ -1,7 +1,7 @@
 """Federated methods beside each other, and what the parts of one are worth: the same partitions for all, over seeds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,6 +13,7 @@ from synthdata.federated import FederatedConfig, federate
 from synthdata.federated.config import Method
 from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt
+from synthdata.settings import settings_of
 
 Arm = Literal[
     "fedavg",
@@ -85,7 +86,7 @@ def _over_seeds(runs: list[dict[str, Any]], key: str) -> str:
 
 def run_of(config: FederatedBenchmarkConfig, arm: Arm, seed: int) -> FederatedConfig:
     """The run of an arm, in a folder of its own."""
-    shared = {each.name: getattr(config, each.name) for each in fields(FederatedConfig)}
+    shared = settings_of(config, FederatedConfig)
     folder = str(Path(config.output_dir) / arm / f"seed-{seed}")
     plain = FederatedConfig(**shared | {"seed": seed, "output_dir": folder, "resume": True})
     return _CHANGES[arm](plain) if arm in _CHANGES else replace(plain, method=cast(Method, arm))

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,6 +15,7 @@ from synthdata.data import RealData, load_images
 from synthdata.errors import Interrupted, MisuseError
 from synthdata.paths import PathText
 from synthdata.ranges import PositiveFloat, PositiveInt, UnitInterval
+from synthdata.settings import settings_of
 from synthdata.training.collective import largest_of_processes, local_main_process_first, on_main_process
 from synthdata.training.config import Arm, JointConfig
 from synthdata.training.execution import start_accelerator
@@ -121,7 +122,7 @@ def plan_jobs(config: HeadlineConfig, images: int) -> list[Job]:
 
 def job_config(config: HeadlineConfig, job: Job) -> JointConfig:
     """The run that a job is."""
-    base = JointConfig(**{setting.name: getattr(config, setting.name) for setting in fields(JointConfig)})
+    base = JointConfig(**settings_of(config, JointConfig))
     run = replace(
         base,
         arm=_trained_arm(job),

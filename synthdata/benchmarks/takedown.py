@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,6 +18,7 @@ from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeInt, PositiveInt
 from synthdata.rng import generator_at
 from synthdata.run_files import read_run, read_run_file
+from synthdata.settings import settings_of
 from synthdata.takedown.audit import AuditConfig, measure_runs
 from synthdata.takedown.before import Before, divide, open_before
 from synthdata.takedown.config import ForgettingConfig, Method, TakedownRunConfig
@@ -161,5 +162,5 @@ def _run_config(
 
 
 def _joint(config: TakedownBenchmarkConfig, kind: type[Any], seed: int, folder: Path) -> Any:
-    shared = {each.name: getattr(config, each.name) for each in fields(JointConfig)}
+    shared = settings_of(config, JointConfig)
     return kind(**shared | {"seed": seed, "output_dir": str(folder), "resume": True, "page": False})

@@ -1,7 +1,7 @@
 """One takedown from its list to a complete run directory."""
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from synthdata.errors import MisuseError
 from synthdata.evaluation import scores_and_draws
 from synthdata.evaluation.features import evaluated
 from synthdata.models import Encoder, Generator, load_generator, synchronise_batch_norm
+from synthdata.settings import settings_of
 from synthdata.takedown.before import Before, Divided, divide, open_before
 from synthdata.takedown.config import ForgettingConfig, GeneratorWay, TakedownConfig, TakedownRunConfig
 from synthdata.takedown.forgetting import EncoderForgetting
@@ -50,7 +51,7 @@ def take_down(config: TakedownConfig, refresh: Refresh | None = None) -> dict[st
     if Path(config.output_dir).resolve() == Path(config.run).resolve():
         raise MisuseError(f"{config.run} is the run before, which stays as it is: name another --output_dir")
     before = open_before(Path(config.run))
-    settings = ForgettingConfig(**{field.name: getattr(config, field.name) for field in fields(ForgettingConfig)})
+    settings = ForgettingConfig(**settings_of(config, ForgettingConfig))
     run_config = _run_config(config, settings, before)
     accelerator = start_accelerator(run_config)
     rows = named_rows(config, before, accelerator)
@@ -172,7 +173,7 @@ def known_of(encoder: Encoder, images: Divided, device: torch.device) -> Forgott
 
 def _run_config(config: TakedownConfig, settings: ForgettingConfig, before: Before) -> TakedownRunConfig:
     """The settings of the run before, with those of the takedown; checks that the two go together."""
-    kept = {field.name: getattr(before.config, field.name) for field in fields(before.config)}
+    kept = settings_of(before.config, type(before.config))
     run = TakedownRunConfig(**kept | {"output_dir": config.output_dir, "resume": config.resume, "page": config.page})
     run = replace(run, takedown=settings)
     if run.arm != "real":

@@ -1,6 +1,6 @@
 """What contrastive training on emitted datasets can be told, with the default of everything."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +9,7 @@ from synthdata.data.pairs import Kinds, OnCorrupt
 from synthdata.models import EncoderConfig
 from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, NonNegativeInt, PartialShare, PositiveInt, Seed, UnitInterval
+from synthdata.settings import settings_of
 from synthdata.training.config import CheckpointConfig, EvaluationConfig, SlimmingConfig, TrainConfig
 from synthdata.training.trackers import Tracker
 from synthdata.views import ViewConfig
@@ -120,6 +121,6 @@ class ContrastConfig(ContrastSettings):
 
 def one_of_several(settings: ContrastSettings, data: DataConfig, seed: int, folder: Path) -> ContrastConfig:
     """One of the runs that a program compares: it goes on where it was, and keeps one checkpoint meanwhile."""
-    shared = {each.name: getattr(settings, each.name) for each in fields(ContrastSettings)}
+    shared = settings_of(settings, ContrastSettings)
     shared["checkpoint"] = replace(settings.checkpoint, keep=1)
     return ContrastConfig(**shared, data=data, seed=seed, output_dir=str(folder), resume=True)
