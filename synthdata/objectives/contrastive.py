@@ -39,7 +39,8 @@ def multi_positive_nt_xent(view_1: Tensor, view_2: Tensor, groups: Tensor, tempe
 
     Args:
         view_1: (N, D) unit-norm embeddings; likewise ``view_2``, as in ``nt_xent``.
-        groups: (N,) int64, equal for rows that are positives of each other, over all processes.
+        groups: (N,) int64, equal for rows that are positives of each other, over all processes. Rows of groups below 0
+            are no negatives of those of other groups, but have them all for theirs.
         temperature: divisor of the cosine similarities, > 0.
 
     Returns:
@@ -48,7 +49,9 @@ def multi_positive_nt_xent(view_1: Tensor, view_2: Tensor, groups: Tensor, tempe
     Source: Khosla et al., "Supervised Contrastive Learning" (NeurIPS 2020, equation 2).
     """
     logits, _ = anchor_logits(view_1, view_2, temperature)
-    is_positive = (groups.repeat(2)[:, None] == all_gather_with_gradient(groups).repeat(2)) & logits.isfinite()
+    own, others = groups.repeat(2)[:, None], all_gather_with_gradient(groups).repeat(2)
+    logits = logits.masked_fill((own >= 0) & (others < 0), float("-inf"))
+    is_positive = (own == others) & logits.isfinite()
     surprise = -logits.log_softmax(1).masked_fill(~is_positive, 0)
     return (surprise.sum(1) / is_positive.sum(1)).mean()
 

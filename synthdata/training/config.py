@@ -171,6 +171,7 @@ class SyntheticConfig:
         initial_similarity: target similarity of pairs, and of variants and their anchors, at the start of the joint
             phase.
         final_similarity: target at its end.
+        negatives_of_real: whether real anchors take synthetic ones for negatives. With nt_xent only, if not.
         as_negatives: whether other anchors take the variants of the arm anchored for negatives, for comparison.
         tune_variants: whether the diffusion model of the arm anchored is tuned as well, through the last denoising
             steps, until its variants have the target similarity. They come into the bank as slices are made anew.
@@ -188,6 +189,7 @@ class SyntheticConfig:
     similarity_weight: NonNegativeFloat = 10.0
     initial_similarity: Cosine = 0.95
     final_similarity: Cosine = 0.7
+    negatives_of_real: bool = True
     as_negatives: bool = False
     tune_variants: bool = False
     variants: VariantConfig = field(default_factory=VariantConfig)

@@ -279,12 +279,18 @@ class JointTraining:
         return torch.cat(views_1), torch.cat(views_2)
 
     def _groups(self, step: int, anchors: int) -> Tensor | None:
-        """Equal numbers for anchors of this process that are of one pair; None where no pair has two."""
-        pairs = self.plan.pair_anchors // self.accelerator.num_processes
-        if self.config.train.views_per_pair == 2 or not pairs or step < self.plan.start:
+        """Equal numbers for anchors of this process that are of one pair, below 0 for those that are no negatives of
+        real ones; None where every anchor is for itself."""
+        world, plan = self.accelerator.num_processes, self.plan
+        pairs = plan.pair_anchors // world if self.config.train.views_per_pair == 4 else 0
+        spared = 0 if self.config.synthetic.negatives_of_real else plan.synthetic // world
+        if not (pairs or spared) or step < plan.start:
             return None
         groups = torch.arange(anchors, device=self.accelerator.device) + self.accelerator.process_index * anchors
-        groups[-pairs:] = groups[-pairs::2].repeat_interleave(2)
+        if pairs:
+            groups[-pairs:] = groups[-pairs::2].repeat_interleave(2)
+        if spared:
+            groups[-spared:] = -1 - groups[-spared:]
         return groups
 
     @torch.no_grad()

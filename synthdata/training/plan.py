@@ -56,6 +56,9 @@ class Plan:
         check_ranges(config)
         if train.views_per_pair == 4 and train.objective != "nt_xent":
             raise MisuseError(f"train.views_per_pair is 4, which {train.objective} cannot use: choose 2, or nt_xent")
+        if not synthetic.negatives_of_real and train.objective != "nt_xent":
+            told = f"synthetic.negatives_of_real is false, which {train.objective} cannot use"
+            raise MisuseError(f"{told}: leave it out, or set train.objective to nt_xent")
         _check_third_view(config)
         pairs = config.arm in ("pairs", "both")
         unit = world_size * train.views_per_pair // 2 if pairs else world_size

@@ -98,6 +98,19 @@ def test_several_positives_are_averaged_and_each_is_told_from_all_others() -> No
     assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-9)
 
 
+def test_rows_of_groups_below_0_are_no_negatives_of_others_but_have_them_all() -> None:
+    (x, y), temperature = unit(6), 0.3
+    spared = [False, False, False, True, True, True]
+    rows = [*x.tolist(), *y.tolist()]
+    losses = []
+    for i, anchor in enumerate(rows):
+        weights = [math.exp(sum(a * b for a, b in zip(anchor, other, strict=True)) / temperature) for other in rows]
+        against = [j for j in range(12) if j != i and (spared[i % 6] or not spared[j % 6])]
+        losses.append(-math.log(weights[(i + 6) % 12] / sum(weights[j] for j in against)))
+    loss = multi_positive_nt_xent(x, y, torch.tensor([0, 1, 2, -4, -5, -6]), temperature)
+    assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-9)
+
+
 def grouped_half_batch_loss(rank: int, whole: tuple[Tensor, Tensor], groups: Tensor) -> Tensor:
     x, y = (half.chunk(2)[rank] for half in whole)
     return multi_positive_nt_xent(x, y, groups.chunk(2)[rank], 0.2)

@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from tiny import tiny_config
 from torch import Tensor
@@ -102,6 +103,20 @@ def test_four_views_of_a_pair_are_positives_of_each_other(arm: str, start_traini
     for number, half in ((1, views[16 - pairs : 16]), (2, views[32 - pairs :])):
         drawn = training._random(0).rows(f"pair anchor view {number}", pairs, draw.draw)
         torch.testing.assert_close(half, draw.apply(images, drawn))
+
+
+@pytest.mark.parametrize("arm", ["inflate", "both"])
+def test_real_anchors_do_not_take_synthetic_ones_for_negatives_if_so_told(
+    arm: str, start_training: StartTraining
+) -> None:
+    training = start_training(arm=arm, synthetic__share=0.5, synthetic__negatives_of_real="false")
+    before, inputs = copy.deepcopy(training.encoder), record_inputs(training.encoder)
+    loss = training.encoder_step(0)["contrastive"]
+    logits = before(inputs[0]) @ before(inputs[0]).T / training.config.train.temperature
+    logits = logits.fill_diagonal_(-torch.inf).unflatten(0, (2, 16)).unflatten(2, (2, 16))
+    logits[:, :8, :, 8:] = -torch.inf  # half of the anchors are synthetic, the last ones
+    positives = torch.cat([torch.arange(16, 32), torch.arange(16)])
+    torch.testing.assert_close(loss, F.cross_entropy(logits.reshape(32, 32), positives).detach())
 
 
 TUNING = {

@@ -100,6 +100,11 @@ def test_four_views_go_with_nt_xent_alone() -> None:
         Plan.of(tiny_config(RUN, train__views_per_pair=4, train__objective="sacl_xd"), 1)
 
 
+def test_sparing_real_anchors_goes_with_nt_xent_alone() -> None:
+    with pytest.raises(MisuseError, match="negatives_of_real is false, which sacl_xd cannot use"):
+        Plan.of(tiny_config(RUN, synthetic__negatives_of_real="false", train__objective="sacl_xd"), 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
