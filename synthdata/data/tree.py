@@ -47,7 +47,7 @@ def find_files(folder: Path, wanted: Callable[[str], bool]) -> Tree:
         MisuseError: a folder cannot be listed.
     """
     walk = _Walk(folder, wanted)
-    walk.into(str(folder), "")
+    walk.into("")
     walk.follow_links()
     return walk.tree()
 
@@ -78,14 +78,15 @@ class _Walk:
         self._found: list[str] = []  # relative to the folder
         self._inodes = array("Q")
         self._by_link = 0  # those from here on are below links
-        self._links: list[tuple[str, str]] = []
+        self._links: list[str] = []
         self._left_out: defaultdict[str, list[str]] = defaultdict(list)
 
-    def into(self, folder: str, relative: str) -> None:
-        """Everything below ``folder`` that is no link; links are kept for `follow_links`."""
-        waiting = [(folder, relative)]
+    def into(self, relative: str) -> None:
+        """Everything below a folder that is no link; links are kept for `follow_links`."""
+        waiting = [relative]
         while waiting:
-            parent, inside = waiting.pop()
+            inside = waiting.pop()
+            parent = self._folder / inside
             status = os.stat(parent)
             if (place := (status.st_dev, status.st_ino)) in self._seen:
                 self._left_out[_TWICE].append(inside)
@@ -94,9 +95,9 @@ class _Walk:
             for entry in _entries(parent):
                 path = os.path.join(inside, entry.name)
                 if entry.is_symlink():
-                    self._links.append((entry.path, path))
+                    self._links.append(path)
                 elif entry.is_dir(follow_symlinks=False):
-                    waiting.append((entry.path, path))
+                    waiting.append(path)
                 elif self._wanted(entry.name):
                     if entry.is_file(follow_symlinks=False):
                         self._keep(path, entry.inode())
@@ -106,22 +107,23 @@ class _Walk:
     def follow_links(self) -> None:
         self._by_link = len(self._found)
         while self._links:
-            links, self._links = sorted(self._links, key=lambda link: link[1]), []
-            for link, relative in links:
-                self._follow(link, relative)
+            links, self._links = sorted(self._links), []
+            for link in links:
+                self._follow(link)
 
-    def _follow(self, link: str, relative: str) -> None:
+    def _follow(self, relative: str) -> None:
+        link = self._folder / relative
         try:
             status = os.stat(link)
         except OSError:  # it leads to nothing, or in a circle
             status = None
         is_folder = status is not None and stat.S_ISDIR(status.st_mode)
-        if not is_folder and not self._wanted(os.path.basename(link)):
+        if not is_folder and not self._wanted(link.name):
             return
         if status is None or not is_inside(link, self._bounds):
             self._left_out[_OUTSIDE].append(relative)
         elif is_folder:
-            self.into(link, relative)
+            self.into(relative)
         elif stat.S_ISREG(status.st_mode):
             self._keep(relative, status.st_ino)
         else:
@@ -155,7 +157,7 @@ def _bounds(folder: Path) -> Path:
     return snapshots.parent if snapshots is not None and (snapshots.parent / "blobs").is_dir() else real
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
