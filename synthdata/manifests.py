@@ -86,11 +86,13 @@ def joined(tree: Any, beside: Callable[[str], Path]) -> Any:
     reference = checked(tree["shards"], TableReference, "shards")
     try:
         path = beside(reference["file"])
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != reference["sha256"]:
-                raise UnsoundError(f"{reference['file']} beside it is altered, its sha256 is not the one told")
     except FileNotFoundError as error:
         raise UnsoundError(f"{reference['file']}, which it names, is missing") from error
+    if not path.is_file():  # a pipe would be waited for
+        raise UnsoundError(f"{reference['file']}, which it names, is missing or no file")
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != reference["sha256"]:
+            raise UnsoundError(f"{reference['file']} beside it is altered, its sha256 is not the one told")
     try:
         with pq.ParquetFile(path) as table:
             if (rows := table.metadata.num_rows) != reference["rows"]:
