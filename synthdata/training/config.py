@@ -37,7 +37,7 @@ class TrainConfig:
         optimizer: "adamw", or "sgd" with momentum 0.9.
         temperature: divisor of the cosine similarities in NT-Xent.
         accumulation: micro-batches whose gradients are averaged into one step; each holds batch_size anchors.
-        mixed_precision: "bf16" runs the networks in bfloat16.
+        mixed_precision: "bf16" runs the networks in bfloat16, for which GPUs and the newest CPUs (AMX) have units.
         compile: run the networks through torch.compile: minutes at the start, for faster steps. Needs a C++ compiler.
         log_every: steps between two lines of metrics.jsonl.
     """
