@@ -97,6 +97,7 @@ class Takedown(TypedDict):
     supersedes: Sha256
     scope: Literal["near", "all"]
     method: Text
+    generator: NotRequired[Literal["tune", "retrain"]]
     images: Count
     rows: dict[KindName, ChangedRows]
 

@@ -79,9 +79,8 @@ def take_down_shards(location: Location, request: ShardsRequest) -> Emission:
     with deterministic(), ModelThreads(run, device, compute_threads(settings, device)) as models:
         supersedes = manifest_digest(store.fetch(MANIFEST))
         old = {kind: OldRows(store, manifest, kind) for kind in rows}
-        maker = _SupersedingRows(
-            Samples(settings, models), old, supersedes, request.scope, report["takedown"]["method"]
-        )
+        ways = {part: way for part in ("method", "generator") if (way := report["takedown"].get(part))}
+        maker = _SupersedingRows(Samples(settings, models), old, supersedes, request.scope, ways)
         return write_dataset(maker, settings, rows, f"{PROGRAM} {store.title}", request)
 
 
@@ -108,9 +107,11 @@ class _SupersedingRows:
     stays, the only candidate that is known is the one that was kept.
     """
 
-    def __init__(self, samples: Samples, old: dict[Kind, OldRows], supersedes: str, scope: Scope, method: str) -> None:
+    def __init__(
+        self, samples: Samples, old: dict[Kind, OldRows], supersedes: str, scope: Scope, ways: dict[str, str]
+    ) -> None:
         self._samples, self._old = samples, old
-        self._supersedes, self._scope, self._method = supersedes, scope, method
+        self._supersedes, self._scope, self._ways = supersedes, scope, ways
         self._models = samples.models
         self.device = samples.device
 
@@ -134,7 +135,7 @@ class _SupersedingRows:
             "takedown": {
                 "supersedes": self._supersedes,
                 "scope": self._scope,
-                "method": self._method,
+                **self._ways,
                 "images": len(forgotten.embeddings),
                 "rows": rows,
             }

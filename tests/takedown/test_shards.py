@@ -132,6 +132,20 @@ def test_neither_manifest_nor_card_names_the_images(near: Path, narrow: Path) ->
     card = (near / "README.md").read_text()
     assert "## Taken down" in card
     assert "4 training images were taken out" in card
+    assert "The images left encoder and generator by further training" in card
+
+
+def test_the_card_tells_a_generator_that_was_trained_anew_from_one_that_was_tuned(near: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(near, tmp_path / "near"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["takedown"]["generator"] == "tune"
+    manifest["takedown"]["generator"] = "retrain"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "README.md").unlink()
+    complete_dataset(folder, page=False)
+    card = (folder / "README.md").read_text()
+    assert "The images left the encoder by further training" in card
+    assert "The generator was trained anew without them." in card
 
 
 def test_what_is_there_is_kept_and_what_is_missing_comes_out_as_it_was(
