@@ -55,13 +55,14 @@ def split_off(tree: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     The table is named after its digest: that of another plan, written at the same time, has another name.
 
     Args:
-        tree: with ``shards``, a list of records of the same fields.
+        tree: with ``shards``, a list of records; some may have fields that others lack, such as hashes of a store.
     """
     shards = tree["shards"]
     if listed(shards):
         return tree, b""
     written = BytesIO()
-    columns = {column: [shard[column] for shard in shards] for column in shards[0]}
+    names = dict.fromkeys(name for shard in shards for name in shard)
+    columns = {name: [shard.get(name) for shard in shards] for name in names}
     pq.write_table(pa.table(columns), written, compression="zstd")
     table = written.getvalue()
     digest = hashlib.sha256(table).hexdigest()
@@ -97,6 +98,7 @@ def joined(tree: Any, beside: Callable[[str], Path]) -> Any:
         with pq.ParquetFile(path) as table:
             if (rows := table.metadata.num_rows) != reference["rows"]:
                 raise UnsoundError(f"{reference['file']} beside it has {rows:,} rows, not {reference['rows']:,}")
-            return tree | {"shards": table.read().to_pylist()}
+            shards = table.read().to_pylist()
     except pa.ArrowException as error:
         raise UnsoundError(f"{reference['file']} beside it is no Parquet file ({error})") from error
+    return tree | {"shards": [{name: told for name, told in shard.items() if told is not None} for shard in shards]}

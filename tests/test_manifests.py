@@ -16,7 +16,7 @@ from synthdata.emission import read_manifest, verify_dataset
 from synthdata.emission.manifest import begin, read_plan, record, recorded_paths
 from synthdata.errors import FailureError, MisuseError
 from synthdata.formats import shard_path
-from synthdata.manifests import load_manifest
+from synthdata.manifests import joined, load_manifest, split_off
 from synthdata.stores import open_store
 
 
@@ -83,6 +83,14 @@ def test_an_unfinished_emission_goes_on_from_the_table_of_its_plan(five: None, s
     resumed = read_plan(store)
     assert resumed == first
     assert recorded_paths(store, resumed) == {shards[0]["path"]}
+
+
+def test_hashes_that_only_some_shards_have_stay_with_these(five: None, small: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(small)
+    manifest["shards"][3]["md5"] = "0" * 32
+    told, table = split_off(manifest)
+    (tmp_path / told["shards"]["file"]).write_bytes(table)
+    assert joined(told, lambda file: tmp_path / file) == manifest
 
 
 @pytest.mark.parametrize(
