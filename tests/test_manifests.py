@@ -85,6 +85,12 @@ def test_an_unfinished_emission_goes_on_from_the_table_of_its_plan(five: None, s
     assert recorded_paths(store, resumed) == {shards[0]["path"]}
 
 
+def test_a_process_that_begins_late_leaves_no_table_behind(large: Path, small: Path) -> None:
+    plan = read_plan(large)
+    assert begin(large, {"settings": "of the late process", "shards": read_manifest(small)["shards"]}) == plan
+    assert not (large / ".emission").exists()
+
+
 def test_hashes_that_only_some_shards_have_stay_with_these(five: None, small: Path, tmp_path: Path) -> None:
     manifest = read_manifest(small)
     manifest["shards"][3]["md5"] = "0" * 32

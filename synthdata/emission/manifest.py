@@ -105,7 +105,7 @@ def begin(location: Location, plan: Plan) -> Plan:
     told, table = split_off(plan)
     with contextlib.suppress(FileNotFoundError):  # others have finished the dataset and removed the work folder
         if table:
-            store.write(f"{WORK}/{told['shards']['file']}", table)
+            store.create(f"{WORK}/{told['shards']['file']}", table)
         store.create(_PLAN, (json.dumps(told, indent=2) + "\n").encode())
     recorded = read_plan(store)
     assert recorded is not None
