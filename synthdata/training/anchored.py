@@ -8,7 +8,7 @@ from torch import Tensor
 
 from synthdata.data import RealData, to_float
 from synthdata.models import Encoder, Generator
-from synthdata.objectives import alignment_loss, nt_xent_with_variants, pair_similarity, similarity_loss
+from synthdata.objectives import alignment_loss, nt_xent_with_variants
 from synthdata.rng import BatchRandom
 from synthdata.training.config import JointConfig
 from synthdata.training.joint import JointTraining, Terms
@@ -81,17 +81,15 @@ class AnchoredTraining(JointTraining):
     def generator_step(self, real: Tensor, iteration: int) -> Terms:
         """The diffusion model stays realistic, and brings its variants to the scheduled similarity, at all levels."""
         assert self.generator is not None
-        settings, random = self.config.synthetic, self._random(iteration)
-        target = self.similarity_target(iteration - self.plan.pretrain_steps)
+        random = self._random(iteration)
         latents = random.latents("generator latents", len(real), self.generator.latent_shape)
         levels = random.rows("variant levels", len(real), self._draw_levels)
         with frozen(self.encoder):
             with self.accelerator.autocast():
                 variants = self.generator.vary(real, levels, latents)
                 realism = self.generator.realism_loss("a", variants, real, random)
-                embeddings = self.encoder(torch.cat([real, variants])).float()
-            similarity = pair_similarity(*embeddings.chunk(2))
-            (realism + settings.similarity_weight * similarity_loss(similarity, target)).backward()
+            similarity, away = self.similarity(real, variants, iteration - self.plan.pretrain_steps)
+            (realism + away).backward()
         self._finish_generator_step(iteration, self.config.generator.tuning_learning_rate)
         return {"realism_a": realism.detach(), "tuned_similarity": similarity.detach().mean()}
 

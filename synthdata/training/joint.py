@@ -230,16 +230,22 @@ class JointTraining:
                 terms |= judged.terms()
             if self.plan.pairs:
                 images_b, realism_b = self.realism(real, "b", random)
-                with self.accelerator.autocast():
-                    embeddings = self.encoder(torch.cat([images_a.detach(), images_b])).float()
-                similarity = pair_similarity(*embeddings.chunk(2))
-                target = self.similarity_target(step)
-                loss = loss + realism_b + settings.similarity_weight * similarity_loss(similarity, target)
+                similarity, away = self.similarity(images_a.detach(), images_b, step)
+                loss = loss + realism_b + away
                 terms |= {"realism_b": realism_b.detach(), "similarity": similarity.detach().mean()}
-                terms["similarity_target"] = torch.tensor(target)
+                terms["similarity_target"] = torch.tensor(self.similarity_target(step))
             loss.backward()
         self._finish_generator_step(iteration, self.config.generator.tuning_learning_rate)
         return terms
+
+    def similarity(self, images: Tensor, partners: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """(N,) similarities of images and their partners to the encoder, and the weighted loss that brings them to the
+        target."""
+        with self.accelerator.autocast():
+            embeddings = self.encoder(torch.cat([images, partners])).float()
+        similarity = pair_similarity(*embeddings.chunk(2))
+        weight = self.config.synthetic.similarity_weight
+        return similarity, weight * similarity_loss(similarity, self.similarity_target(step))
 
     def similarity_target(self, step: int) -> float:
         """The similarity that pairs, and variants and their images, should have at an encoder step."""
