@@ -9,7 +9,7 @@ from synthdata.manifests import listed
 from synthdata.publishing.card import write_dataset_card
 from synthdata.publishing.croissant import write_croissant
 from synthdata.publishing.pages import page_beside
-from synthdata.stores import LocalStore, Location, open_store
+from synthdata.stores import Location, open_store
 from synthdata.stores.local import disk_errors
 
 
@@ -29,12 +29,11 @@ def complete_dataset(location: Location, page: bool = True) -> None:
         FailureError: the disk is full, or a shard cannot be read.
     """
     store = open_store(location)
-    if not store.exists(MANIFEST):
+    parts = [CARD, CROISSANT, *([PAGE] if page else [])]
+    if not store.exists(MANIFEST) or not set(parts) - store.names():
         return
-    metadata = [CROISSANT] if listed(read_manifest(store)["shards"]) else []
-    parts = [CARD, *metadata, *([PAGE] if page else [])]
-    if not isinstance(store, LocalStore) and not set(parts) - store.names():
-        return
+    if not listed(read_manifest(store)["shards"]):
+        parts.remove(CROISSANT)
     with disk_errors(store), store.working_copy(leave_out=(DATA, WORK)) as folder:
         writers: dict[str, Callable[[], object]] = {
             CARD: lambda: write_dataset_card(folder),
