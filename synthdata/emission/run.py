@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from synthdata.errors import MisuseError, shortened
 from synthdata.models import Encoder, Generator, load_generator
 from synthdata.reading import UnsoundError, checked
 from synthdata.run_files import MEND, RunFiles, read_run
+from synthdata.settings import settings_of
 from synthdata.views import RandomView, ViewConfig
 
 _TOLD = ("arm", "seed", "steps", "images_seen", "device")
@@ -76,7 +77,7 @@ def load_run(folder: Path, device: torch.device) -> Run:
         "encoder": model_identity(folder / "encoder", encoder),
         "generator": model_identity(folder / "generator", generator),
         "source": _source_identity(data, images),
-        "views": {field.name: getattr(views, field.name) for field in fields(views)},
+        "views": settings_of(views, ViewConfig),
         "temperature": temperature,
     }
     forgotten = None
