@@ -186,6 +186,8 @@ def run_headline(config: HeadlineConfig) -> Outcome:
 def _check(config: HeadlineConfig) -> None:
     if config.arm != JointConfig.arm:
         raise MisuseError(f"arm is {config.arm}: the table holds several arms; choose them with --arms")
+    if config.data.exclude:
+        raise MisuseError("data.exclude is set, and the table counts images by data.limit: leave it out")
     if "anchored" in config.arms and config.generator.kind != "diffusion":
         raise MisuseError(f"arms has anchored, and generator.kind is {config.generator.kind}: set it to diffusion")
 

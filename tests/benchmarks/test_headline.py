@@ -158,6 +158,7 @@ def test_another_setting_in_the_same_folder_is_named(whole: tuple[Path, str]) ->
     [
         ({"arm": "hard"}, "choose them with --arms"),
         ({"arms": "[real,anchored]"}, "arms has anchored, and generator.kind is gan: set it to diffusion"),
+        ({"data__exclude": "[3]"}, "data.exclude is set"),
         ({"generator__pretrained": "{flat}"}, "flat holds"),
         ({"data__source": "imagefolder:{flat}", "data__limit": 30}, "has no labels"),
     ],
