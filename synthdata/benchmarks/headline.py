@@ -41,7 +41,8 @@ class HeadlineConfig(JointConfig):
     """Arms at equal encoder steps. A seed's arms start from one generator, which is pre-trained once; with
     generator.pretrained, as for a stock pipeline, those of all seeds start from that one.
 
-    Settings of a single run apply to all arms; of these, arm, resume and emission have no use here.
+    Settings of a single run apply to all arms; of these, arm, resume, data.exclude and emission have no use
+    here.
 
     Attributes:
         seed: the first seed; the others follow it.
