@@ -124,7 +124,7 @@ def test_the_recipe_has_digits_settings_for_each_kind_of_generator(arguments: li
         assert parse(JointConfig, "", [*arguments, "--config", str(path)]).data.source == "digits"
 
 
-@pytest.mark.parametrize("name", ["digits-diffusion", "cifar10-diffusion", "cifar10-anchored"])
+@pytest.mark.parametrize("name", ["digits-diffusion", "cifar10-diffusion", "cifar10-anchored", "unknown-views"])
 def test_a_diffusion_configuration_makes_a_generator_for_its_images(name: str) -> None:
     config = parse(JointConfig, "", ["--config", str(REPOSITORY / "recipes" / "configs" / f"{name}.yaml")])
     generator = new_generator(config.generator, config.data.image_size, channels=3)
