@@ -24,6 +24,8 @@ class ViewConfig:
         greyscale_probability: of dropping the colour.
         blur_probability: of a Gaussian blur; SimCLR blurs at 224 pixels, not at 32.
         blur_sigma: bounds of the blur's standard deviation in pixels.
+        noise_probability: of Gaussian noise on the pixels, which needs no knowledge of the images.
+        noise_sigma: bounds of the noise's standard deviation, for pixels in [0, 1].
 
     Raises:
         MisuseError: a value outside its range.
@@ -40,6 +42,8 @@ class ViewConfig:
     greyscale_probability: UnitInterval = 0.2
     blur_probability: UnitInterval = 0.0
     blur_sigma: Annotated[tuple[PositiveFloat, PositiveFloat], Increasing()] = (0.1, 2.0)
+    noise_probability: UnitInterval = 0.0
+    noise_sigma: Annotated[tuple[PositiveFloat, PositiveFloat], Increasing()] = (0.01, 0.3)
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -34,6 +34,7 @@ class ViewParameters(SampleParameters):
     saturation: Tensor  # (N,) factor, 1 leaves unchanged, 0 is greyscale
     hue: Tensor  # (N,) turns, 0 leaves unchanged
     blur_sigma: Tensor  # (N,) pixels, 0 leaves unchanged
+    noise: Tensor  # (N, C, H, W) added to the pixels; (N, 1, 1, 1) of zeros for views without noise
 
     @classmethod
     def unchanged(cls, batch: int, device: torch.device | str = "cpu") -> Self:
@@ -47,6 +48,7 @@ class ViewParameters(SampleParameters):
             saturation=ones,
             hue=zeros,
             blur_sigma=zeros,
+            noise=zeros[:, None, None, None],
         )
 
 

@@ -34,6 +34,7 @@ class RandomView:
         self._flips = config.flip_probability > 0
         self._recolors = _has_color_jitter(config, channels) or (channels > 1 and config.greyscale_probability > 0)
         self._blurs = config.blur_probability > 0
+        self._noises = config.noise_probability > 0
         # three standard deviations hold 99.7 % of the kernel; reflection needs a radius below the image's size
         self._blur_radius = min(math.ceil(3 * config.blur_sigma[1]), image_size - 1)
 
@@ -57,7 +58,13 @@ class RandomView:
         hue = uniform(-config.hue, config.hue) * jittered
         saturation = saturation * ~chosen(config.greyscale_probability)
         blur_sigma = uniform(*config.blur_sigma) * chosen(config.blur_probability)
-        return ViewParameters(box, flip, brightness, contrast, saturation, hue, blur_sigma)
+        noise = torch.zeros(batch, 1, 1, 1, device=generator.device)
+        if self._noises:
+            shape = (batch, self.channels, self.image_size, self.image_size)
+            sigma = uniform(*config.noise_sigma) * chosen(config.noise_probability)
+            # pixels here span two units, not one
+            noise = 2 * sigma[:, None, None, None] * torch.randn(shape, generator=generator, device=generator.device)
+        return ViewParameters(box, flip, brightness, contrast, saturation, hue, blur_sigma, noise)
 
     def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:
         """The views with these parameters.
@@ -88,6 +95,8 @@ class RandomView:
                 images = adjust_color(images, parameters)
             if self._blurs:
                 images = gaussian_blur(images, parameters.blur_sigma, self._blur_radius)
+            if self._noises:
+                images = (images + parameters.noise).clamp(-1, 1)
         return images
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from synthdata.rng import generator_at
 from synthdata.views import RandomView, ViewConfig, ViewParameters
 
-EVERYTHING = ViewConfig(blur_probability=0.5)
+EVERYTHING = ViewConfig(blur_probability=0.5, noise_probability=0.5)
 NOTHING = ViewConfig(
     crop_scale=(1.0, 1.0), flip_probability=0.0, jitter_probability=0.0, greyscale_probability=0.0, blur_probability=0.0
 )
@@ -83,14 +83,17 @@ def test_unchanged_parameters_leave_the_image_through_every_step() -> None:
 
 
 def test_steps_are_applied_as_often_as_configured() -> None:
-    config = replace(EVERYTHING, jitter_probability=0.3, greyscale_probability=0.1, blur_probability=0.6)
-    parameters = RandomView(config, 16, 3).draw(20000, generator_at("views"))
+    config = replace(
+        EVERYTHING, jitter_probability=0.3, greyscale_probability=0.1, blur_probability=0.6, noise_probability=0.2
+    )
+    parameters = RandomView(config, 4, 3).draw(20000, generator_at("views"))
     for applied, probability in [
         (parameters.flip, 0.5),
         (parameters.brightness != 1, 0.3),
         (parameters.hue != 0, 0.3),
         (parameters.saturation == 0, 0.1),
         (parameters.blur_sigma > 0, 0.6),
+        (parameters.noise.flatten(1).any(1), 0.2),
     ]:
         assert applied.float().mean().item() == pytest.approx(probability, abs=0.02)
 
@@ -102,6 +105,15 @@ def test_strengths_bound_the_factors() -> None:
         deviation = (getattr(parameters, name) - 1).abs().max().item()
         assert strength * 0.95 < deviation <= strength + 1e-6
     assert 0.0475 < parameters.hue.abs().max().item() <= 0.05
+
+
+def test_noise_has_the_deviation_that_was_asked_for_and_is_of_each_pixel_its_own() -> None:
+    view = RandomView(replace(NOTHING, noise_probability=1.0, noise_sigma=(0.05, 0.05)), 16, 3)
+    images = torch.zeros(64, 3, 16, 16)
+    added = view(images, generator_at("views"))
+    assert added.std().item() == pytest.approx(2 * 0.05, rel=0.02)  # pixels span two units
+    assert added.mean().item() == pytest.approx(0, abs=0.002)
+    assert len(added.unique()) > 0.99 * added.numel()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -39,6 +39,8 @@ def test_yaml_and_dotted_overrides_reach_every_kind_of_field(tmp_path: Path) -> 
         ("crop_scale", (0.5, 1.5)),
         ("crop_ratio", (2.0, 1.0)),
         ("blur_sigma", (0.0, 1.0)),
+        ("noise_probability", 1.1),
+        ("noise_sigma", (0.0, 0.3)),
     ],
 )
 def test_setting_outside_its_range_is_named(name: str, value: float | tuple[float, float]) -> None:
