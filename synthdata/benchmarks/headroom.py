@@ -28,8 +28,11 @@ from synthdata.training.execution import execute, finished_report, start_acceler
 from synthdata.training.method_scores import save_and_score
 from synthdata.training.run_directory import RunDirectory, write_aside, writing
 
-Positives = Literal["real", "more_images", "third_view", "neighbours", "class_alignment", "class_positives"]
+Positives = Literal[
+    "real", "noisy_views", "more_images", "third_view", "neighbours", "class_alignment", "class_positives"
+]
 ORACLES = ("class_alignment", "class_positives")
+NOISE_PROBABILITY = 0.8
 WORTH_A_GENERATOR = 2.0
 """Points of headroom under which no generator is worth tuning: half of them would be within the spread of seeds."""
 
@@ -44,10 +47,11 @@ class HeadroomConfig(ContrastSettings):
         data: labelled real images. Labels serve the scores, and the two oracles, which tell what perfect positives
             would give and are no way to train.
         limits: numbers of real images; all if not given.
-        positives: real: two views of an image. more_images: the same on more images. third_view: a third view of the
-            image pulled to the first. neighbours: NNCLR, what other real images give without a generator.
-            class_alignment: another image of the class pulled to the first view. class_positives: all of the class in
-            the batch are positives, and none are negatives (SupCon).
+        positives: real: two views of an image. noisy_views: these with Gaussian noise of views.noise_sigma on eight of
+            ten, unless views.noise_probability is set: what a generator has to beat. more_images: real on more images.
+            third_view: a third view of the image pulled to the first. neighbours: NNCLR, what other real images give
+            without a generator. class_alignment: another image of the class pulled to the first view. class_positives:
+            all of the class in the batch are positives, and none are negatives (SupCon).
         more: times as many images as the limit, of more_images.
         alignment_weight: of the third view, against NT-Xent.
         seed: the first seed; the others follow it.
@@ -182,17 +186,21 @@ def run_headroom(config: HeadroomConfig) -> str:
 
 
 def headroom_jobs(config: HeadroomConfig, limits: list[int], available: int) -> Iterator[HeadroomJob]:
-    """All trainings, one seed of all first; more images are as many as there are, where those are fewer."""
+    """All trainings, one seed of all first; more images are as many as there are, where those are fewer.
+
+    Those that would be ``real`` again are left out.
+    """
     for seed in range(config.seed, config.seed + config.seeds):
         for limit in limits:
             for positives in config.positives:
                 images = min(config.more * limit, available) if positives == "more_images" else limit
-                if positives != "more_images" or images > limit:
+                as_real = {"more_images": images == limit, "noisy_views": config.views.noise_probability > 0}
+                if not as_real.get(positives):
                     yield HeadroomJob(positives, limit, images, seed)
 
 
 def headroom_verdict(comparison: Comparison) -> str:
-    """For each number of images, what the best oracle and more images give over `real`, and what to do about it."""
+    """For each number of images, what the best oracle and the ways without labels give over `real`, and what to do."""
     lines = []
     for images in comparison.images(BASELINE):
         for measure, title in comparison.measures.items():
@@ -204,8 +212,8 @@ def headroom_verdict(comparison: Comparison) -> str:
             room = oracles[best]
             told = f"{images:,} images, {title}: perfect positives give {room.mean:+.2f} points ({best})"
             for way, values in gains.items():
-                if way.startswith("real on") and values:
-                    told += f"; more images {Summary.of(values).mean:+.2f}"
+                if values and way not in ORACLES:
+                    told += f"; {way} {Summary.of(values).mean:+.2f}"
             worth = room.mean >= WORTH_A_GENERATOR and min(room.values) > 0
             told += (
                 f". A generator of positives can gain at most that, and half of it is {room.mean / 2:.2f}."
@@ -244,6 +252,8 @@ def _train_oracle(
 def run_config(config: HeadroomConfig, job: HeadroomJob) -> ContrastConfig:
     data = replace(config.data, limit=job.images or None)
     run = one_of_several(config, data, job.seed, Path(config.output) / "runs" / job.name)
+    if job.positives == "noisy_views":
+        run = replace(run, views=replace(run.views, noise_probability=NOISE_PROBABILITY))
     return replace(run, method="nnclr" if job.positives == "neighbours" else "simclr")
 
 

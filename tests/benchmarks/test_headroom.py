@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,15 @@ def test_every_way_is_told_with_its_difference_to_real_images(measured: tuple[Pa
     folder, text = measured
     report = json.loads((folder / "report.json").read_text())
     scores = {(run["way"], run["real_images"]): run["scores"]["linear_top1"] for run in report["runs"]}
-    ways = ["real", "third_view", "neighbours", "class_alignment", "class_positives", "real on 2 × as many"]
+    ways = [
+        "real",
+        "noisy_views",
+        "third_view",
+        "neighbours",
+        "class_alignment",
+        "class_positives",
+        "real on 2 × as many",
+    ]
     assert {way for way, _ in scores} == set(ways)
     for way in ways[1:]:
         gain = scores[way, 16] - scores["real", 16]
@@ -82,6 +91,15 @@ def test_finished_trainings_are_kept_and_a_page_shows_them(
 def test_more_images_are_at_most_those_that_there_are() -> None:
     jobs = list(headroom_jobs(config_of(Path("unused"), more=16), [16, 100], available=100))
     assert [(job.limit, job.images) for job in jobs if job.positives == "more_images"] == [(16, 100)]
+
+
+def test_noisy_views_are_those_of_real_with_noise_unless_those_have_some(tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    real, noisy = (run_config(config, HeadroomJob(way, 16, 16, 0)) for way in ("real", "noisy_views"))
+    assert (real.views.noise_probability, noisy.views.noise_probability) == (0, 0.8)
+    assert replace(noisy.views, noise_probability=0) == real.views
+    with_noise = config_of(tmp_path, views__noise_probability=0.5)
+    assert "noisy_views" not in {job.positives for job in headroom_jobs(with_noise, [16], available=100)}
 
 
 def test_a_third_view_is_pulled_to_the_first(tmp_path: Path) -> None:
@@ -137,6 +155,7 @@ def test_the_verdict_is_of_the_better_oracle_and_of_every_seed() -> None:
         "real": (50.0, 51.0),
         "class_alignment": (51.0, 51.5),
         "class_positives": (57.0, 56.0),
+        "noisy_views": (52.0, 52.0),
         "real on 16 × as many": (53.0, 53.0),
     }
     low = {"real": (20.0, 21.0), "class_alignment": (20.0, 21.0), "class_positives": (27.0, 20.0)}
@@ -146,7 +165,10 @@ def test_the_verdict_is_of_the_better_oracle_and_of_every_seed() -> None:
         for seed in (0, 1)
     ]
     first, second = headroom_verdict(Comparison(runs, {"linear": "linear", "knn": "k-NN"})).splitlines()
-    assert "500 images, linear: perfect positives give +6.00 points (class_positives); more images +2.50" in first
+    assert (
+        "500 images, linear: perfect positives give +6.00 points (class_positives); noisy_views +1.50; real on 16 ×"
+        " as many +2.50" in first
+    )
     assert "can gain at most that, and half of it is 3.00" in first
     assert "not in every seed: no generator is worth tuning" in second
 
