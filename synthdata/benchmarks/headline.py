@@ -25,8 +25,8 @@ from synthdata.training.run_directory import RunDirectory
 from synthdata.training.train import build_models, train_joint
 from synthdata.views import ViewConfig
 
-HeadlineArm = Literal["real", "three_views", "inflate", "adainf", "hard", "pairs", "both", "anchored"]
-WITHOUT_GENERATOR = ("real", "three_views")
+HeadlineArm = Literal["real", "three_views", "noisy_views", "inflate", "adainf", "hard", "pairs", "both", "anchored"]
+WITHOUT_GENERATOR = ("real", "three_views", "noisy_views")
 GENERATOR = "generator"
 
 RESERVE = 0.1
@@ -49,9 +49,10 @@ class HeadlineConfig(JointConfig):
         budget_minutes: after this time a call has saved and stopped; the same command goes on.
         preset: "smoke" reads sizes for two CPU cores over the configuration files, before the flags.
         seeds: number of seeds; 3, and 1 for smoke, if not given.
-        arms: rows of the table. "three_views" is real with three views, the control of "anchored", which needs
-            generator.kind diffusion. "adainf" is inflate with two thirds of the anchors synthetic and weak views of all
-            images, after the Adaptive Inflation of Wang et al. (ICLR 2024).
+        arms: rows of the table. "three_views", real with three views, and "noisy_views", real with Gaussian noise of
+            views.noise_sigma on eight views of ten, need no generator: they are the controls that the others are
+            compared with. "adainf" is inflate with two thirds of the anchors synthetic and weak views of all images,
+            after the Adaptive Inflation of Wang et al. (ICLR 2024). "anchored" needs generator.kind diffusion.
         fractions: shares of the real images at which ``improved`` is compared with real; 0.1, 0.2 and 0.5, and 0.5 for
             smoke, if not given. The generator of a share is pre-trained on that share.
         improved: the arm of the data efficiency.
@@ -140,6 +141,8 @@ def job_config(config: HeadlineConfig, job: Job) -> JointConfig:
         run = replace(run, views=views, synthetic=replace(run.synthetic, share=_ADAINF_SHARE))
     if job.arm == "three_views":
         run = replace(run, train=replace(run.train, views=3))
+    if job.arm == "noisy_views":
+        run = replace(run, views=run.views.noisy())
     if job.arm not in (*WITHOUT_GENERATOR, GENERATOR) and base.generator.pretrained is None:
         pretrained = config.folder / Job(GENERATOR, job.seed, job.images).name / "generator"
         run = replace(run, generator=replace(run.generator, pretrained=str(pretrained)))
@@ -191,6 +194,8 @@ def _check(config: HeadlineConfig) -> None:
         raise MisuseError("data.exclude is set, and the table counts images by data.limit: leave it out")
     if "anchored" in config.arms and config.generator.kind != "diffusion":
         raise MisuseError(f"arms has anchored, and generator.kind is {config.generator.kind}: set it to diffusion")
+    if "noisy_views" in config.arms and config.views.noise_probability > 0:
+        raise MisuseError("arms has noisy_views, and all views have noise by views.noise_probability: leave one out")
 
 
 class _DataSets:
@@ -256,15 +261,19 @@ def _run_directory(config: HeadlineConfig, job: Job) -> RunDirectory:
 def _results(config: HeadlineConfig, jobs: list[Job], images: int) -> Results:
     finished = [job for job in jobs if _run_directory(config, job).report.exists()]
     left = [job.name for job in jobs if job not in finished]
-    rows = [Row.of(job.arm, job.seed, job.images, _run_directory(config, job).report, config.split) for job in finished]
+    budgets = config.evaluation.labels
+    rows = [
+        Row.of(job.arm, job.seed, job.images, _run_directory(config, job).report, config.split, budgets)
+        for job in finished
+    ]
     return Results(
         source=config.data.source,
         split=config.split,
         images=images,
         steps=config.train.steps,
         batch_size=config.train.batch_size * config.train.accumulation,
-        improved=config.improved,
-        arms=list(config.arms),
+        budgets=budgets,
+        controls=[arm for arm in WITHOUT_GENERATOR if arm in config.arms and arm != "real"],
         runs=[row for row in rows if row.arm != GENERATOR],
         generators=[row for row in rows if row.arm == GENERATOR],
         left=left,

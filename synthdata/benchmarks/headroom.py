@@ -16,7 +16,7 @@ from synthdata.data import DataConfig, RealData, load_images, stream, to_float
 from synthdata.errors import MisuseError
 from synthdata.evaluation.comparison import BASELINE, Comparison, Trained, as_json, as_markdown, save_plots
 from synthdata.evaluation.labelled import check_labels
-from synthdata.evaluation.score import check_budgets, score_name
+from synthdata.evaluation.score import check_budgets, score_name, score_titles
 from synthdata.evaluation.summary import Summary
 from synthdata.objectives import alignment_loss
 from synthdata.paths import PathText
@@ -32,7 +32,6 @@ Positives = Literal[
     "real", "noisy_views", "more_images", "third_view", "neighbours", "class_alignment", "class_positives"
 ]
 ORACLES = ("class_alignment", "class_positives")
-NOISE_PROBABILITY = 0.8
 WORTH_A_GENERATOR = 2.0
 """Points of headroom under which no generator is worth tuning: half of them would be within the spread of seeds."""
 
@@ -204,16 +203,17 @@ def headroom_verdict(comparison: Comparison) -> str:
     lines = []
     for images in comparison.images(BASELINE):
         for measure, title in comparison.measures.items():
-            gains = {way: comparison.gains(way, images, measure) for way in comparison.ways if way != BASELINE}
-            oracles = {way: Summary.of(gains[way]) for way in ORACLES if gains.get(way)}
+            by_way = {way: comparison.gains(way, images, measure) for way in comparison.ways}
+            gains = {way: Summary.of(list(by_seed.values())) for way, by_seed in by_way.items() if by_seed}
+            oracles = {way: gain for way, gain in gains.items() if way in ORACLES}
             if not oracles:
                 continue
             best = max(oracles, key=lambda way: oracles[way].mean)
             room = oracles[best]
             told = f"{images:,} images, {title}: perfect positives give {room.mean:+.2f} points ({best})"
-            for way, values in gains.items():
-                if values and way not in ORACLES:
-                    told += f"; {way} {Summary.of(values).mean:+.2f}"
+            for way, gain in gains.items():
+                if way not in ORACLES:
+                    told += f"; {way} {gain.mean:+.2f}"
             worth = room.mean >= WORTH_A_GENERATOR and min(room.values) > 0
             told += (
                 f". A generator of positives can gain at most that, and half of it is {room.mean / 2:.2f}."
@@ -253,7 +253,7 @@ def run_config(config: HeadroomConfig, job: HeadroomJob) -> ContrastConfig:
     data = replace(config.data, limit=job.images or None)
     run = one_of_several(config, data, job.seed, Path(config.output) / "runs" / job.name)
     if job.positives == "noisy_views":
-        run = replace(run, views=replace(run.views, noise_probability=NOISE_PROBABILITY))
+        run = replace(run, views=run.views.noisy())
     return replace(run, method="nnclr" if job.positives == "neighbours" else "simclr")
 
 
@@ -273,10 +273,8 @@ def _title(config: HeadroomConfig, job: HeadroomJob) -> str:
 
 
 def _measures(config: HeadroomConfig) -> dict[str, str]:
-    titles = {"linear_top1": "linear", "knn_top1": "k-NN"}
-    titles |= {f"linear_{budget}_labels_top1": f"{budget} labels" for budget in config.evaluation.labels}
     split = "test" if config.evaluation.test else "validation"
-    return {score_name(split, name): title for name, title in titles.items()}
+    return {score_name(split, name): title for name, title in score_titles(config.evaluation.labels).items()}
 
 
 def _heading(config: HeadroomConfig, report: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from synthdata.evaluation.summary import Summary, markdown_table
+from synthdata.evaluation.summary import GAINS, Summary, markdown_table
 
 Result = dict[str, Any]
 
@@ -63,8 +63,7 @@ def as_markdown(results: Sequence[Result]) -> str:
     ]
     parts = [markdown_table(_HEADER, rows)]
     if differences:
-        told = "Differences of the same seed in points, and in how many seeds they are positive:"
-        parts.append(f"{told}\n\n{markdown_table(['', 'linear', 'k-NN'], differences)}")
+        parts.append(f"Differences, {GAINS}:\n\n{markdown_table(['', 'linear', 'k-NN'], differences)}")
     return "\n".join(parts)
 
 
@@ -135,6 +134,5 @@ def _differences(results: Sequence[Result], first: str, second: str) -> list[str
     cells = []
     for name in ("linear", "knn"):
         values = [by_arm[first][seed][name] - by_arm[second][seed][name] for seed in sorted(seeds)]
-        sign = "+" if sum(values) > 0 else ""
-        cells.append(f"{sign}{Summary.of(values)} ({sum(value > 0 for value in values)} of {len(values)})")
+        cells.append(Summary.of(values).as_gain)
     return cells

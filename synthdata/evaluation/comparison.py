@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from synthdata.evaluation.efficiency import Curve, data_efficiency, plot_curves
-from synthdata.evaluation.summary import Summary, markdown_table
+from synthdata.evaluation.summary import GAINS, Summary, markdown_table
 
 BASELINE = "real"
 """The way of training that gains are differences to: real images alone."""
@@ -39,10 +39,11 @@ class Comparison:
     Args:
         runs: the trainings, of which all have all measures.
         measures: titles by the name of a measure.
+        controls: ways that the tables compare the others with, besides the baseline.
     """
 
-    def __init__(self, runs: Sequence[Trained], measures: Mapping[str, str]) -> None:
-        self.runs, self.measures = list(runs), dict(measures)
+    def __init__(self, runs: Sequence[Trained], measures: Mapping[str, str], controls: Sequence[str] = ()) -> None:
+        self.runs, self.measures, self.controls = list(runs), dict(measures), list(controls)
         self.ways = list(dict.fromkeys(run.way for run in runs))
 
     def scores(self, way: str, images: int, measure: str) -> dict[int, float]:
@@ -53,14 +54,18 @@ class Comparison:
         """Numbers of real images that this way was trained on, rising."""
         return sorted({run.images for run in self.runs if run.way == way})
 
-    def gains(self, way: str, images: int, measure: str) -> list[float]:
-        """Differences to `BASELINE` of the same seed and number of images, in points.
+    def gains(self, way: str, images: int, measure: str, control: str = BASELINE) -> dict[int, float]:
+        """Differences to ``control`` of the same seed and number of images, in points by seed; none of itself.
 
-        A way without real images is compared with the baseline on most images.
+        A way without real images is compared with the control on most images.
         """
-        baseline = self.scores(BASELINE, images or max(self.images(BASELINE), default=0), measure)
+        before = self.scores(control, images or max(self.images(control), default=0), measure)
         scores = self.scores(way, images, measure)
-        return [scores[seed] - baseline[seed] for seed in scores if seed in baseline]
+        return {seed: scores[seed] - before[seed] for seed in scores if seed in before} if way != control else {}
+
+    def ways_over(self, control: str) -> list[str]:
+        """The ways to compare with it; with another control than the baseline, those that are no controls."""
+        return [way for way in self.ways if control == BASELINE or way not in (BASELINE, *self.controls)]
 
     def curve(self, way: str, measure: str) -> Curve:
         """Accuracy against real images."""
@@ -91,9 +96,9 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 for measure in comparison.measures
             },
             "gains": {
-                measure: Summary.of(gains).as_json()
+                measure: Summary.of(list(gains.values())).as_json()
                 for measure in comparison.measures
-                if way != BASELINE and (gains := comparison.gains(way, images, measure))
+                if (gains := comparison.gains(way, images, measure))
             },
         }
         for way in comparison.ways
@@ -107,15 +112,15 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """The tables of scores, gains and factors, and the best dataset by each measure."""
+    """The tables of scores, gains and factors, and the best way of training by each measure."""
     titles = list(comparison.measures.values())
     parts = [markdown_table(["trained on", "real images", "seeds", *titles], _score_rows(comparison))]
-    if gains := _gain_rows(comparison):
-        told = (
-            "Gain over `real` of the same seed in points, and in how many seeds it is positive (without real images:"
-            " over `real` on most images):"
-        )
-        parts.append(f"{told}\n\n{markdown_table(['trained on', 'real images', *titles], gains)}")
+    for control in (BASELINE, *comparison.controls):
+        if gains := _gain_rows(comparison, control):
+            told = f"Gain over `{control}`, {GAINS}"
+            if any(images == "0" for _, images, *_ in gains):
+                told += f"; without real images, over `{control}` on most images"
+            parts.append(f"{told}:\n\n{markdown_table(['trained on', 'real images', *titles], gains)}")
     if factors := _factor_rows(comparison):
         told = (
             "Data efficiency: how many times as many real images `real` needs for the same accuracy (– where the curves"
@@ -165,19 +170,14 @@ def _score_rows(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
-def _gain_rows(comparison: Comparison) -> list[list[str]]:
+def _gain_rows(comparison: Comparison, control: str) -> list[list[str]]:
     rows = []
-    for way in comparison.ways:
+    for way in comparison.ways_over(control):
         for images in comparison.images(way):
-            gains = [comparison.gains(way, images, measure) for measure in comparison.measures]
-            if way != BASELINE and all(gains):
-                rows.append([way, f"{images:,}", *(_gain(values) for values in gains)])
+            gains = [comparison.gains(way, images, measure, control).values() for measure in comparison.measures]
+            if all(gains):
+                rows.append([way, f"{images:,}", *(Summary.of(list(values)).as_gain for values in gains)])
     return rows
-
-
-def _gain(values: list[float]) -> str:
-    sign = "+" if sum(values) > 0 else ""
-    return f"{sign}{Summary.of(values)} ({sum(value > 0 for value in values)} of {len(values)})"
 
 
 def _factor_rows(comparison: Comparison) -> list[list[str]]:

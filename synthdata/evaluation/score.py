@@ -94,6 +94,16 @@ def score_name(split: str, name: str) -> str:
     return name if split == "test" else f"{split}_{name}"
 
 
+def score_titles(budgets: Sequence[int]) -> dict[str, str]:
+    """Headers of a table, by the name of the score on the test split.
+
+    Args:
+        budgets: numbers of labels of the low-label probes.
+    """
+    low = {f"linear_{budget}_labels_top1": f"{budget:,} labels" for budget in budgets}
+    return {"linear_top1": "linear", "knn_top1": "k-NN"} | low
+
+
 def label_budgets(data: RealData, shares: Sequence[float]) -> list[int]:
     """Numbers of labels that are ``shares`` of the labelled training images, at least one of each class."""
     assert data.classes is not None

@@ -1,9 +1,17 @@
-"""Scores over several seeds, as mean and standard deviation."""
+"""Scores over several seeds, as mean and standard deviation, and their differences with an interval."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+
+GAINS = "in points within a seed, with the mean's 95 % interval and the number of seeds in which it is positive"
+"""What `Summary.as_gain` says, for the words above a table."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,20 @@ class Summary:
         """The summary of one or more values."""
         std = statistics.stdev(values) if len(values) > 1 else 0.0
         return cls(statistics.fmean(values), std, list(values))
+
+    @property
+    def half(self) -> float | None:
+        """Half of the width of the mean's 95 % interval, by Student's t; None for a single value."""
+        if len(self.values) < 2:
+            return None
+        quantile = float(stdtrit(len(self.values) - 1, (1 + CONFIDENCE) / 2))
+        return quantile * self.std / math.sqrt(len(self.values))
+
+    @property
+    def as_gain(self) -> str:
+        """Of differences within a seed: their mean, its 95 % interval, and how many of them are positive."""
+        interval = "" if self.half is None else f" [{self.mean - self.half:.2f}, {self.mean + self.half:.2f}]"
+        return f"{self.mean:+.2f}{interval} ({sum(value > 0 for value in self.values)} of {len(self.values)})"
 
     def __str__(self) -> str:
         return f"{self.mean:.2f} ± {self.std:.2f}" if len(self.values) > 1 else f"{self.mean:.2f}"

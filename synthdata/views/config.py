@@ -1,6 +1,6 @@
 """How strong the views of the contrastive step are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Self
 
 from synthdata.ranges import Increasing, PositiveFloat, Range, UnitInterval, check_ranges
@@ -57,3 +57,7 @@ class ViewConfig:
     def weak(cls) -> Self:
         """Larger crops and jitter half as often: generated data wants weaker views (AdaInf; Wang et al., ICLR 2024)."""
         return cls(crop_scale=(0.2, 1.0), jitter_probability=0.4)
+
+    def noisy(self) -> Self:
+        """These views with noise on eight of ten, or as they are if they have noise: what a generator has to beat."""
+        return self if self.noise_probability else replace(self, noise_probability=0.8)

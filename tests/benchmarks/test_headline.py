@@ -122,21 +122,20 @@ def test_the_recipe_leaves_a_page_of_the_table(whole: tuple[Path, str], monkeypa
         assert f'data-value="{run["scores"]["linear_top1"]}"' in page
 
 
-def test_the_table_names_seeds_and_gains(whole: tuple[Path, str]) -> None:
+def test_the_table_has_scores_and_gains(whole: tuple[Path, str]) -> None:
     folder, text = whole
     assert (folder / "table.md").read_text() == text + "\n"
     reports = {
         arm: json.loads((folder / f"{arm}-128-images-seed-0/report.json").read_text()) for arm in ("real", "both")
     }
-    row = next(line for line in text.splitlines() if line.startswith("| both |"))
+    scores, gains = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| both |")
+    )
     gain = reports["both"]["linear_top1"] - reports["real"]["linear_top1"]
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[1] == "0 (n = 1)"
-    assert cells[2:5] == [
-        f"{reports['both']['linear_top1']:.2f}",
-        f"{reports['both']['knn_top1']:.2f}",
-        f"{gain:.2f}",
-    ]
+    assert scores[2:5] == ["1", f"{reports['both']['linear_top1']:.2f}", f"{reports['both']['knn_top1']:.2f}"]
+    assert gains[2] == f"{gain:+.2f} ({int(gain > 0)} of 1)"
     assert "3 of 3 trainings are finished" in text
 
 
@@ -158,6 +157,7 @@ def test_another_setting_in_the_same_folder_is_named(whole: tuple[Path, str]) ->
     [
         ({"arm": "hard"}, "choose them with --arms"),
         ({"arms": "[real,anchored]"}, "arms has anchored, and generator.kind is gan: set it to diffusion"),
+        ({"arms": "[real,noisy_views]", "views__noise_probability": 0.5}, "arms has noisy_views, and all views have"),
         ({"data__exclude": "[3]"}, "data.exclude is set"),
         ({"generator__pretrained": "{flat}"}, "flat holds"),
         ({"data__source": "imagefolder:{flat}", "data__limit": 30}, "has no labels"),
@@ -187,10 +187,12 @@ def test_all_arms_of_a_seed_take_equal_encoder_steps_and_start_from_one_generato
     configs = [job_config(config, Job(arm, 3, 500)) for arm in get_args(HeadlineArm)]
     plans = [Plan.of(run, world_size=1) for run in configs]
     assert {(plan.steps, plan.images, plan.pretrain_steps) for plan in plans} == {(1000, 128_000, 0)}
-    assert {run.generator.pretrained for run in configs[2:]} == {f"table/{GENERATOR}-500-images-seed-3/generator"}
+    assert {run.generator.pretrained for run in configs[3:]} == {f"table/{GENERATOR}-500-images-seed-3/generator"}
     assert {(run.seed, run.data.limit) for run in configs} == {(3, 500)}
     views = {arm: plan.third_view for arm, plan in zip(get_args(HeadlineArm), plans, strict=True)}
     assert [arm for arm, third in views.items() if third] == ["three_views", "anchored"]
+    noisy = {arm: run.views.noise_probability for arm, run in zip(get_args(HeadlineArm), configs, strict=True)}
+    assert {arm for arm, probability in noisy.items() if probability} == {"noisy_views"}
 
 
 def test_every_arm_of_every_seed_starts_from_a_generator_that_is_given() -> None:

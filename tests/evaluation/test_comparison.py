@@ -40,13 +40,20 @@ def test_scores_are_means_and_deviations_over_seeds(comparison: Comparison):
 
 def test_gains_are_differences_within_a_seed(comparison: Comparison):
     rows = rows_of(as_markdown(comparison), 1)
-    assert rows[0] == ["real + A", "100", "+5.00 ± 0.00 (2 of 2)", "0.00 ± 0.00 (0 of 2)"]
+    assert rows[0] == ["real + A", "100", "+5.00 [5.00, 5.00] (2 of 2)", "+0.00 [0.00, 0.00] (0 of 2)"]
     assert [row[0] for row in rows] == ["real + A"] * 3 + ["A alone"]
 
 
+def test_other_controls_are_compared_with_what_is_none():
+    runs = [trained(way, 100, 0, score) for way, score in {"real": 50.0, "noise": 52.0, "A": 53.0}.items()]
+    comparison = Comparison(runs, MEASURES, controls=["noise"])
+    assert comparison.ways_over("real") == ["real", "noise", "A"]
+    assert rows_of(as_markdown(comparison), 2) == [["A", "100", "+1.00 (1 of 1)", "+0.00 (0 of 1)"]]
+
+
 def test_a_dataset_alone_is_compared_with_most_real_images(comparison: Comparison):
-    assert comparison.gains("A alone", 0, "linear_top1") == [-2.0, -4.0]
-    assert comparison.gains("A alone", 0, "knn_top1") == [1.0, 1.0]
+    assert comparison.gains("A alone", 0, "linear_top1") == {0: -2.0, 1: -4.0}
+    assert comparison.gains("A alone", 0, "knn_top1") == {0: 1.0, 1: 1.0}
 
 
 def test_the_factor_is_read_off_the_curves(comparison: Comparison):
@@ -80,5 +87,5 @@ def test_a_curve_is_plotted_for_every_measure(comparison: Comparison, tmp_path: 
 def test_one_number_of_images_has_no_curve(tmp_path: Path):
     comparison = Comparison([trained("real", 100, 0, 50.0), trained("real + A", 100, 0, 49.0)], MEASURES)
     assert "Data efficiency" not in as_markdown(comparison)
-    assert rows_of(as_markdown(comparison), 1) == [["real + A", "100", "-1.00 (0 of 1)", "0.00 (0 of 1)"]]
+    assert rows_of(as_markdown(comparison), 1) == [["real + A", "100", "-1.00 (0 of 1)", "+0.00 (0 of 1)"]]
     assert [path.name for path in save_plots(comparison, tmp_path)] == ["comparison.png"]

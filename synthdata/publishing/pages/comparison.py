@@ -1,35 +1,18 @@
 """The page of a comparison: ways of training side by side, from what `compare` or `headline` has left."""
 
-import itertools
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy.special import stdtrit
-
 from synthdata.errors import MisuseError
+from synthdata.evaluation.comparison import BASELINE, Comparison, Trained
+from synthdata.evaluation.summary import Summary
 from synthdata.publishing.model_card import score_title
 from synthdata.publishing.pages.charts import Chart, Dots, dot_chart, line_chart
 from synthdata.publishing.pages.document import write_document
 from synthdata.publishing.sources import describe_source, without_folders
 from synthdata.run_files import read_run_file
-
-BASELINE = "real"
-"""The way of training that gains are differences to."""
-
-_CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Training:
-    """One finished training: its way, its number of real images, its seed, and its accuracies in percent by name."""
-
-    way: str
-    images: int
-    seed: int
-    scores: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -41,6 +24,7 @@ class Compared:
         source: the real images, in Markdown.
         facts: what they have in common, as names and values.
         trainings: the finished ones.
+        controls: ways that the others are compared with, besides the baseline.
         left: how many are not finished.
         factors: by score and way, how many times as many real images the baseline needs; empty if it was not measured.
     """
@@ -48,28 +32,10 @@ class Compared:
     title: str
     source: str
     facts: list[tuple[str, str]]
-    trainings: list[Training]
+    trainings: list[Trained]
+    controls: list[str]
     left: int
     factors: dict[str, dict[str, float | None]]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Mean and spread of some values, and the interval of their mean; ``half`` is None for fewer than two."""
-
-    values: list[float]
-    mean: float
-    spread: float
-    half: float | None
-
-    @classmethod
-    def of(cls, values: list[float]) -> "Cell":
-        spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        half = None
-        if len(values) > 1:
-            quantile = float(stdtrit(len(values) - 1, (1 + _CONFIDENCE) / 2))
-            half = quantile * spread / len(values) ** 0.5
-        return cls(values, statistics.fmean(values), spread, half)
 
 
 def write_comparison_page(folder: Path) -> Path:
@@ -80,10 +46,10 @@ def write_comparison_page(folder: Path) -> Path:
         FailureError: the page cannot be written.
     """
     compared = _headline(folder) if (folder / "table.json").exists() else _compare(folder)
-    trainings = compared.trainings
-    scores = [name for name in dict.fromkeys(name for each in trainings for name in each.scores)]
-    ways = list(dict.fromkeys(each.way for each in trainings))
-    lines = list(_lines(trainings, ways, scores))
+    runs = compared.trainings
+    names = [name for name in (runs[0].scores if runs else {}) if all(name in each.scores for each in runs)]
+    comparison = Comparison(runs, {name: score_title(name) for name in names}, compared.controls)
+    scores, lines = comparison.measures, list(_lines(comparison))
     return write_document(
         folder,
         "comparison.html",
@@ -92,15 +58,20 @@ def write_comparison_page(folder: Path) -> Path:
         source=compared.source,
         facts=compared.facts,
         left=compared.left,
-        done=len(trainings),
-        scores=[score_title(name) for name in scores],
+        done=len(runs),
+        scores=list(scores.values()),
         lines=lines,
-        levels=[_levels(trainings, ways, score) for score in scores],
-        gains=[chart for score in scores if (chart := _gains(trainings, ways, score))],
-        curves=[chart for score in scores if (chart := _curves(trainings, ways, score))],
+        levels=[_levels(comparison, score) for score in scores],
+        gains=[
+            chart
+            for control in (BASELINE, *comparison.controls)
+            for score in scores
+            if (chart := _gains(comparison, score, control))
+        ],
+        curves=[chart for score in scores if (chart := _curves(comparison, score))],
         factors=[
             [way, *(_factor(compared.factors.get(score, {}).get(way)) for score in scores)]
-            for way in ways
+            for way in comparison.ways
             if any(way in factors for factors in compared.factors.values())
         ],
         fewest=min((line[2] for line in lines), default=0),
@@ -122,9 +93,9 @@ def _compare(folder: Path) -> Compared:
         ("device", report["device"]),
     ]
     source = describe_source(report["source"])["description"]
-    trainings = [Training(each["way"], each["real_images"], each["seed"], each["scores"]) for each in report["runs"]]
+    trainings = [Trained(each["way"], each["real_images"], each["seed"], each["scores"]) for each in report["runs"]]
     title = "Datasets compared" if datasets else "Ways of training compared"
-    return Compared(title, source, facts, trainings, 0, report.get("data_efficiency", {}))
+    return Compared(title, source, facts, trainings, [], 0, report.get("data_efficiency", {}))
 
 
 def _headline(folder: Path) -> Compared:
@@ -135,75 +106,54 @@ def _headline(folder: Path) -> Compared:
         ("device", ", ".join(sorted({each["machine"].get("device", "") for each in table["runs"]}))),
     ]
     source = describe_source(table["source"])["description"]
-    trainings = [Training(each["arm"], each["images"], each["seed"], each["scores"]) for each in table["runs"]]
-    return Compared("The arms compared", source, facts, trainings, len(table["left"]), {})
+    trainings = [Trained(each["arm"], each["images"], each["seed"], each["scores"]) for each in table["runs"]]
+    return Compared("The arms compared", source, facts, trainings, table.get("controls", []), len(table["left"]), {})
 
 
-def _places(trainings: list[Training], ways: list[str]) -> list[tuple[str, int]]:
-    """Ways and numbers of real images, in the order of the table."""
-    places = {(each.way, each.images) for each in trainings}
-    return sorted(places, key=lambda place: (ways.index(place[0]), -place[1]))
+def _lines(comparison: Comparison) -> Iterator[tuple[str, int, int, list[tuple[Summary, Summary | None]]]]:
+    """Way, real images, seeds, and for each score its summary and that of the gain."""
+    for way in comparison.ways:
+        for images in reversed(comparison.images(way)):
+            cells, seeds = [], 0
+            for score in comparison.measures:
+                values, gains = comparison.scores(way, images, score), comparison.gains(way, images, score)
+                cells.append((_summary(values), _summary(gains) if gains else None))
+                seeds = len(values)
+            yield way, images, seeds, cells
 
 
-def _values(trainings: list[Training], way: str, images: int, score: str) -> dict[int, float]:
-    """By seed."""
-    here = (each for each in trainings if (each.way, each.images) == (way, images) and score in each.scores)
-    return {each.seed: each.scores[score] for each in here}
+def _summary(by_seed: dict[int, float]) -> Summary:
+    return Summary.of(list(by_seed.values()))
 
 
-def _differences(trainings: list[Training], way: str, images: int, score: str) -> dict[int, float]:
-    """To the baseline of the same seed; a way without real images compares with the baseline on most images."""
-    most = max((each.images for each in trainings if each.way == BASELINE), default=0)
-    before = _values(trainings, BASELINE, images or most, score)
-    values = _values(trainings, way, images, score)
-    return {seed: value - before[seed] for seed, value in values.items() if seed in before} if way != BASELINE else {}
-
-
-def _lines(trainings: list[Training], ways: list[str], scores: list[str]) -> Iterator[tuple[str, int, int, list[Any]]]:
-    """Way, real images, seeds, and for each score its cell and that of the gain, or None."""
-    for way, images in _places(trainings, ways):
-        cells: list[tuple[Cell | None, Cell | None]] = []
-        for score in scores:
-            values, gains = (list(of(trainings, way, images, score).values()) for of in (_values, _differences))
-            cells.append((Cell.of(values) if values else None, Cell.of(gains) if gains else None))
-        yield way, images, len({each.seed for each in trainings if (each.way, each.images) == (way, images)}), cells
-
-
-def _most_images(trainings: list[Training], ways: list[str]) -> list[tuple[str, int]]:
-    return [(way, max(each.images for each in trainings if each.way == way)) for way in ways]
-
-
-def _levels(trainings: list[Training], ways: list[str], score: str) -> Chart:
+def _levels(comparison: Comparison, score: str) -> Chart:
     lines = []
-    for way, images in _most_images(trainings, ways):
-        if values := _values(trainings, way, images, score):
-            lines.append(_dots(f"{way}, {images:,} images" if images else way, values))
+    for way in comparison.ways:
+        images = max(comparison.images(way))
+        lines.append(_dots(f"{way}, {images:,} images" if images else way, comparison.scores(way, images, score)))
     return dot_chart(_title(score), "top-1 accuracy, %", lines)
 
 
-def _gains(trainings: list[Training], ways: list[str], score: str) -> Chart | None:
-    lines = []
-    for way, images in _most_images(trainings, ways):
-        if values := _differences(trainings, way, images, score):
-            lines.append(_dots(way, values))
-    title = f"{_title(score)}: difference to {BASELINE}"
+def _gains(comparison: Comparison, score: str, control: str) -> Chart | None:
+    lines = [
+        _dots(way, gains)
+        for way in comparison.ways_over(control)
+        if (gains := comparison.gains(way, max(comparison.images(way)), score, control))
+    ]
+    title = f"{_title(score)}: difference to {control}"
     return dot_chart(title, "points, same seed", lines, zero=True) if lines else None
 
 
-def _dots(name: str, values: dict[int, float]) -> Dots:
-    cell = Cell.of(list(values.values()))
-    return Dots(name, [(f"seed {seed}", value) for seed, value in values.items()], cell.mean, cell.half)
+def _dots(name: str, by_seed: dict[int, float]) -> Dots:
+    summary = _summary(by_seed)
+    return Dots(name, [(f"seed {seed}", value) for seed, value in by_seed.items()], summary.mean, summary.half)
 
 
-def _curves(trainings: list[Training], ways: list[str], score: str) -> Chart | None:
+def _curves(comparison: Comparison, score: str) -> Chart | None:
     """Accuracy against real images, of the ways with several numbers of them."""
-    series, spread = {}, {}
-    for way, places in itertools.groupby(sorted(_places(trainings, ways)), key=lambda place: place[0]):
-        counts = [images for _, images in places if images and _values(trainings, way, images, score)]
-        cells = [Cell.of(list(_values(trainings, way, images, score).values())) for images in counts]
-        if len(counts) > 1:
-            series[way] = [(float(images), cell.mean) for images, cell in zip(counts, cells, strict=True)]
-            spread[way] = [cell.spread for cell in cells]
+    curves = [curve for way in comparison.ways if len((curve := comparison.curve(way, score)).images) > 1]
+    series = {curve.name: list(zip(map(float, curve.images), curve.mean, strict=True)) for curve in curves}
+    spread = {curve.name: curve.std for curve in curves}
     labels = ("real images", "top-1 accuracy, %")
     return line_chart(_title(score), series, labels, spread=spread, log_x=True) if series else None
 
