@@ -24,8 +24,8 @@ from pathlib import Path
 from synthdata.errors import interruptible_imports, one_line_errors
 
 with interruptible_imports():
+    from synthdata.comparison import as_json, as_markdown, save_plots
     from synthdata.configuration import parse, told
-    from synthdata.evaluation.comparison import as_json, as_markdown, save_plots
     from synthdata.publishing.card import write_dataset_card
     from synthdata.publishing.label_reach import keep_label_reach
     from synthdata.publishing.pages import write_page

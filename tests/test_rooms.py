@@ -49,6 +49,7 @@ def reached(room: str) -> set[str]:
     [
         ("objectives", {"training", "data", "emission", "publishing"}),
         ("models", {"training"}),
+        ("comparison", set(ROOMS)),
         ("emission", {"training", "publishing", "takedown"}),
         ("publishing", {"models", "training", "takedown"}),
         ("training", {"takedown"}),

@@ -15,6 +15,7 @@ from datasets import load_dataset
 from torch import Tensor, nn
 
 from synthdata.benchmarks.machine import describe_machine
+from synthdata.comparison import Summary
 from synthdata.data import DataConfig, Images, RealData, load_images
 from synthdata.data.decode import PixelFormat
 from synthdata.data.source import ArrayRows, SourceSplit
@@ -25,7 +26,6 @@ from synthdata.emission.guard import RealNeighbours
 from synthdata.errors import MisuseError
 from synthdata.evaluation.features import map_images
 from synthdata.evaluation.finetune import FineTuningConfig, Labelled, draw_labelled, top1, train_classifier
-from synthdata.evaluation.summary import Summary
 from synthdata.models import Classifier, DataFreeConfig, EncoderConfig, LinearClassifier, load_classifier
 from synthdata.paths import PathText
 from synthdata.publishing.complete import complete_dataset

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import torch
 
 from synthdata.benchmarks.machine import describe_machine
-from synthdata.evaluation.summary import Summary
+from synthdata.comparison import Summary
 from synthdata.federated import FederatedConfig, federate
 from synthdata.federated.config import Method
 from synthdata.paths import PathText

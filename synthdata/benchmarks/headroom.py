@@ -12,12 +12,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from synthdata.comparison import BASELINE, Comparison, Summary, Trained, as_json, as_markdown, save_plots
 from synthdata.data import DataConfig, RealData, load_images, stream, to_float
 from synthdata.errors import MisuseError
-from synthdata.evaluation.comparison import BASELINE, Comparison, Trained, as_json, as_markdown, save_plots
 from synthdata.evaluation.labelled import check_labels
 from synthdata.evaluation.score import check_budgets, score_name, score_titles
-from synthdata.evaluation.summary import Summary
 from synthdata.objectives import alignment_loss
 from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeFloat, PositiveInt, Seed

@@ -14,13 +14,13 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from synthdata.comparison import Summary, markdown_table
 from synthdata.data import DataConfig, RealData, load_images
 from synthdata.errors import MisuseError
 from synthdata.evaluation import extract_features
 from synthdata.evaluation.held_out_reach import held_out_reach
 from synthdata.evaluation.labelled import check_labels
 from synthdata.evaluation.score import score_encoder
-from synthdata.evaluation.summary import Summary, markdown_table
 from synthdata.models import Encoder
 from synthdata.paths import PathText
 from synthdata.ranges import NonNegativeInt, PositiveInt

@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from synthdata.evaluation.summary import GAINS, Summary, markdown_table
+from synthdata.comparison import GAINS, Summary, markdown_table
 
 Result = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
-from synthdata.evaluation.summary import Summary, markdown_table
+from synthdata.comparison import Summary, markdown_table
 
 Result = dict[str, Any]
 Value = Callable[[Result, str], float | None]

@@ -1,8 +1,8 @@
 """An encoder in, scores out.
 
 In come an encoder and labelled images (linear probe, k-NN, few labels, fine-tuning), unlabelled ones (alignment and
-uniformity), or two sets of features (Fréchet distance, precision and recall); out come numbers, the tables and plots
-that compare them, and of an encoder its linear probe as a classifier. Training, emission and benchmarks call it, as do
+uniformity), or two sets of features (Fréchet distance, precision and recall); out come numbers, tables of them, and of
+an encoder its linear probe as a classifier. Training, emission and benchmarks call it, as do
 the recipes that score a saved encoder.
 """
 

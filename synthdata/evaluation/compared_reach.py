@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from synthdata.comparison import Summary
 from synthdata.data import RealData
 from synthdata.evaluation.held_out_reach import held_out_reach
-from synthdata.evaluation.summary import Summary
 from synthdata.models import Encoder
 
 DRAWS = 5

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from synthdata.comparison import Summary, markdown_table
 from synthdata.data import DataConfig, RealData
 from synthdata.errors import MisuseError
 from synthdata.evaluation.alignment import alignment_and_uniformity
@@ -18,7 +19,6 @@ from synthdata.evaluation.finetune import FineTuningConfig, fine_tune
 from synthdata.evaluation.held_out_reach import HeldOutReach, held_out_reach
 from synthdata.evaluation.labelled import load_labelled, load_transfer
 from synthdata.evaluation.score import check_budgets, label_budgets, score_draws, score_name
-from synthdata.evaluation.summary import Summary, markdown_table
 from synthdata.models import Encoder
 from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt, UnitInterval

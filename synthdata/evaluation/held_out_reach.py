@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synthdata.comparison import Summary
 from synthdata.data import Images, RealData
 from synthdata.errors import MisuseError
 from synthdata.evaluation.features import extract_features
 from synthdata.evaluation.reach import LabelReach, UnreachableError, label_reach
-from synthdata.evaluation.summary import Summary
 from synthdata.models import Encoder
 from synthdata.rng import generator_at
 

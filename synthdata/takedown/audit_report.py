@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from synthdata.evaluation.summary import markdown_table
+from synthdata.comparison import markdown_table
 
 LEAST_POWER = 0.6
 """An attack that tells members of the run before from others no better than this AUC tells nothing of the new run."""

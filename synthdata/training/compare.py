@@ -11,10 +11,10 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
+from synthdata.comparison import BASELINE, Comparison, Trained
 from synthdata.data import DataConfig, PairsConfig, RealData, load_images, load_pairs
 from synthdata.errors import Interrupted, MisuseError
 from synthdata.evaluation.compared_reach import compared_reach
-from synthdata.evaluation.comparison import BASELINE, Comparison, Trained
 from synthdata.evaluation.labelled import check_labels
 from synthdata.evaluation.score import check_budgets, label_budgets, score_name
 from synthdata.paths import PathText

@@ -21,10 +21,10 @@ from synthdata.benchmarks.headroom import (
     run_config,
     run_headroom,
 )
+from synthdata.comparison import Comparison, Trained
 from synthdata.configuration import parse
 from synthdata.data import load_images
 from synthdata.errors import MisuseError
-from synthdata.evaluation.comparison import Comparison, Trained
 from synthdata.objectives import multi_positive_nt_xent, nt_xent
 
 

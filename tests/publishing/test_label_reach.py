@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from synthdata.comparison import Summary
 from synthdata.errors import FailureError, MisuseError
-from synthdata.evaluation.summary import Summary
 from synthdata.publishing.card import write_dataset_card
 from synthdata.publishing.label_reach import FILE, keep_label_reach
 

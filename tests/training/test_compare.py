@@ -16,11 +16,11 @@ import yaml
 from emission.conftest import write_run
 from processes import REPOSITORY, ForkedRecipe, Running, wait_for
 
+from synthdata.comparison import Comparison
 from synthdata.configuration import parse
 from synthdata.emission.config import EmissionConfig
 from synthdata.emission.emit import emit
 from synthdata.errors import MisuseError
-from synthdata.evaluation.comparison import Comparison
 from synthdata.training.checkpoint import latest_checkpoint, step_of
 from synthdata.training.compare import CompareConfig, compare, plan_jobs, ways_of
 

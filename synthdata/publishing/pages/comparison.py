@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synthdata.comparison import BASELINE, Comparison, Summary, Trained
 from synthdata.errors import MisuseError
-from synthdata.evaluation.comparison import BASELINE, Comparison, Trained
-from synthdata.evaluation.summary import Summary
 from synthdata.publishing.model_card import score_title
 from synthdata.publishing.pages.charts import Chart, Dots, dot_chart, line_chart
 from synthdata.publishing.pages.document import write_document

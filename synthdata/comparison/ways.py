@@ -9,8 +9,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from synthdata.evaluation.efficiency import Curve, data_efficiency, plot_curves
-from synthdata.evaluation.summary import GAINS, Summary, markdown_table
+from synthdata.comparison.efficiency import Curve, data_efficiency, plot_curves
+from synthdata.comparison.summary import GAINS, Summary, markdown_table
 
 BASELINE = "real"
 """The way of training that gains are differences to: real images alone."""
