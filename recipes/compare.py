@@ -24,7 +24,8 @@ from pathlib import Path
 from synthdata.errors import interruptible_imports, one_line_errors
 
 with interruptible_imports():
-    from synthdata.comparison import as_json, as_markdown, save_plots
+    from synthdata.comparison import as_json, as_markdown
+    from synthdata.comparison.plots import save_plots
     from synthdata.configuration import parse, told
     from synthdata.publishing.card import write_dataset_card
     from synthdata.publishing.label_reach import keep_label_reach

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from synthdata.comparison import Comparison, Trained, as_markdown, save_plots
+from synthdata.comparison import Comparison, Trained, as_markdown
+from synthdata.comparison.plots import save_plots
 from synthdata.evaluation.score import score_name, score_titles
 from synthdata.formats import FinishedReport
 from synthdata.run_files import read_run_file

@@ -12,7 +12,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from synthdata.comparison import BASELINE, Comparison, Summary, Trained, as_json, as_markdown, save_plots
+from synthdata.comparison import BASELINE, Comparison, Summary, Trained, as_json, as_markdown
+from synthdata.comparison.plots import save_plots
 from synthdata.data import DataConfig, RealData, load_images, stream, to_float
 from synthdata.errors import MisuseError
 from synthdata.evaluation.labelled import check_labels
@@ -203,7 +204,7 @@ def headroom_verdict(comparison: Comparison) -> str:
     for images in comparison.images(BASELINE):
         for measure, title in comparison.measures.items():
             by_way = {way: comparison.gains(way, images, measure) for way in comparison.ways}
-            gains = {way: Summary.of(list(by_seed.values())) for way, by_seed in by_way.items() if by_seed}
+            gains = {way: Summary.of(by_seed.values()) for way, by_seed in by_way.items() if by_seed}
             oracles = {way: gain for way, gain in gains.items() if way in ORACLES}
             if not oracles:
                 continue

@@ -6,7 +6,7 @@ call it; it imports no other room.
 """
 
 from synthdata.comparison.summary import GAINS, Summary, markdown_table
-from synthdata.comparison.ways import BASELINE, Comparison, Trained, as_json, as_markdown, save_plots
+from synthdata.comparison.ways import BASELINE, Comparison, Trained, as_json, as_markdown, factor_text
 
 __all__ = [
     "BASELINE",
@@ -16,6 +16,6 @@ __all__ = [
     "Trained",
     "as_json",
     "as_markdown",
+    "factor_text",
     "markdown_table",
-    "save_plots",
 ]

@@ -1,13 +1,9 @@
 """Accuracy against the number of real images, and how many real images synthetic ones are worth."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 _LEVELS = 1001
 
@@ -27,6 +23,11 @@ class Curve:
     images: list[int]
     mean: list[float]
     std: list[float]
+
+    def rising(self) -> tuple[list[int], list[float], list[float]]:
+        """Images, mean and std in the order of the images."""
+        points = sorted(zip(self.images, self.mean, self.std, strict=True))
+        return [point[0] for point in points], [point[1] for point in points], [point[2] for point in points]
 
 
 def data_efficiency(baseline: Curve, improved: Curve) -> float | None:
@@ -49,32 +50,9 @@ def data_efficiency(baseline: Curve, improved: Curve) -> float | None:
     return math.exp(float(np.trapezoid(needed) / (_LEVELS - 1)))
 
 
-def plot_curves(curves: Sequence[Curve], path: Path) -> None:
-    """Draw accuracy against real images, logarithmic, with error bars of one standard deviation, into a PNG file."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axis = figure.add_subplot()
-    for curve in curves:
-        axis.errorbar(*_sorted(curve), marker="o", markersize=4, capsize=3, label=curve.name)
-    ticks = sorted({count for curve in curves for count in curve.images})
-    axis.set_xscale("log")
-    axis.set_xticks(ticks, [f"{count:,}" for count in ticks])
-    axis.minorticks_off()
-    axis.set(xlabel="real images", ylabel="top-1 accuracy, %")
-    axis.grid(alpha=0.3)
-    axis.legend(frameon=False, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-
-
-def _sorted(curve: Curve) -> tuple[list[int], list[float], list[float]]:
-    points = sorted(zip(curve.images, curve.mean, curve.std, strict=True))
-    return [point[0] for point in points], [point[1] for point in points], [point[2] for point in points]
-
-
 def _rising(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     """Log of the images and accuracy at the points that are better than all with fewer images."""
-    images, means, _ = _sorted(curve)
+    images, means, _ = curve.rising()
     best = np.maximum.accumulate(means)
     better = np.concatenate([[True], best[1:] > best[:-1]])
     return np.log(images)[better], best[better]

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,10 +27,11 @@ class Summary:
     values: list[float]
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Summary":
+    def of(cls, values: Iterable[float]) -> "Summary":
         """The summary of one or more values."""
+        values = list(values)
         std = statistics.stdev(values) if len(values) > 1 else 0.0
-        return cls(statistics.fmean(values), std, list(values))
+        return cls(statistics.fmean(values), std, values)
 
     @property
     def half(self) -> float | None:

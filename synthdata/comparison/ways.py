@@ -1,15 +1,10 @@
-"""Ways of training side by side: tables, plots and the data efficiency, from the scores of finished runs."""
+"""Ways of training side by side: tables and the data efficiency, from the scores of finished runs."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from synthdata.comparison.efficiency import Curve, data_efficiency, plot_curves
+from synthdata.comparison.efficiency import Curve, data_efficiency
 from synthdata.comparison.summary import GAINS, Summary, markdown_table
 
 BASELINE = "real"
@@ -70,7 +65,7 @@ class Comparison:
     def curve(self, way: str, measure: str) -> Curve:
         """Accuracy against real images."""
         images = [count for count in self.images(way) if count]
-        points = [Summary.of(list(self.scores(way, count, measure).values())) for count in images]
+        points = [Summary.of(self.scores(way, count, measure).values()) for count in images]
         return Curve(way, images, [point.mean for point in points], [point.std for point in points])
 
     def curves(self, measure: str) -> list[Curve]:
@@ -92,11 +87,11 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             "way": way,
             "real_images": images,
             "scores": {
-                measure: Summary.of(list(comparison.scores(way, images, measure).values())).as_json()
+                measure: Summary.of(comparison.scores(way, images, measure).values()).as_json()
                 for measure in comparison.measures
             },
             "gains": {
-                measure: Summary.of(list(gains.values())).as_json()
+                measure: Summary.of(gains.values()).as_json()
                 for measure in comparison.measures
                 if (gains := comparison.gains(way, images, measure))
             },
@@ -130,37 +125,6 @@ def as_markdown(comparison: Comparison) -> str:
     return "\n".join([*parts, _best(comparison)])
 
 
-def save_plots(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draw comparison.png, and efficiency-MEASURE.png where there are several numbers of images; returns the paths."""
-    paths = [folder / "comparison.png"]
-    plot_scores(comparison, paths[0])
-    for measure in comparison.measures:
-        if curves := comparison.curves(measure):
-            paths.append(folder / f"efficiency-{re.sub('_top1$', '', measure)}.png")
-            plot_curves(curves, paths[-1])
-    return paths
-
-
-def plot_scores(comparison: Comparison, path: Path) -> None:
-    """Draw mean, standard deviation and every seed of every way, on most real images, one panel for each measure."""
-    ways, measures = comparison.ways, comparison.measures
-    figure = Figure(figsize=(2 + 2.2 * len(measures), 1.3 + 0.4 * len(ways)), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
-    for panel, (measure, title) in zip(panels, measures.items(), strict=True):
-        for row, way in enumerate(ways):
-            values = list(comparison.scores(way, max(comparison.images(way)), measure).values())
-            summary = Summary.of(values)
-            color = "0.4" if way == BASELINE else f"C{row % 10}"
-            panel.errorbar(summary.mean, row, xerr=summary.std, marker="o", capsize=3, color=color)
-            panel.plot(values, [row + 0.2] * len(values), "|", color=color, alpha=0.6)
-        panel.set(title=title, xlabel="top-1 accuracy, %", yticks=range(len(ways)), yticklabels=ways)
-        panel.grid(axis="x", alpha=0.3)
-    panels[0].invert_yaxis()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-
-
 def _score_rows(comparison: Comparison) -> list[list[str]]:
     rows = []
     for way in comparison.ways:
@@ -176,20 +140,21 @@ def _gain_rows(comparison: Comparison, control: str) -> list[list[str]]:
         for images in comparison.images(way):
             gains = [comparison.gains(way, images, measure, control).values() for measure in comparison.measures]
             if all(gains):
-                rows.append([way, f"{images:,}", *(Summary.of(list(values)).as_gain for values in gains)])
+                rows.append([way, f"{images:,}", *(Summary.of(values).as_gain for values in gains)])
     return rows
 
 
 def _factor_rows(comparison: Comparison) -> list[list[str]]:
     by_measure = [comparison.factors(measure) for measure in comparison.measures]
     return [
-        [way, *(_factor(factors.get(way)) for factors in by_measure)]
+        [way, *(factor_text(factors.get(way)) for factors in by_measure)]
         for way in comparison.ways
         if any(way in factors for factors in by_measure)
     ]
 
 
-def _factor(factor: float | None) -> str:
+def factor_text(factor: float | None) -> str:
+    """A data efficiency in a table."""
     return "–" if factor is None else f"{factor:.2f} ×"
 
 
@@ -198,7 +163,7 @@ def _best(comparison: Comparison) -> str:
     lines = []
     for measure, title in comparison.measures.items():
         summaries = {
-            way: Summary.of(list(comparison.scores(way, max(comparison.images(way)), measure).values()))
+            way: Summary.of(comparison.scores(way, max(comparison.images(way)), measure).values())
             for way in comparison.ways
         }
         way = max(summaries, key=lambda way: summaries[way].mean)

@@ -16,7 +16,7 @@ from synthdata.data import DataConfig, PairsConfig, RealData, load_images, load_
 from synthdata.errors import Interrupted, MisuseError
 from synthdata.evaluation.compared_reach import compared_reach
 from synthdata.evaluation.labelled import check_labels
-from synthdata.evaluation.score import check_budgets, label_budgets, score_name
+from synthdata.evaluation.score import check_budgets, label_budgets, score_name, score_titles
 from synthdata.paths import PathText
 from synthdata.ranges import PositiveInt
 from synthdata.training.checkpoint import latest_checkpoint, step_of
@@ -252,8 +252,7 @@ def _measures(budgets: list[int], split: str) -> dict[str, str]:
         f"linear_{budget}_labels_top1": f"{share:.0%} of the labels ({budget:,})"
         for share, budget in zip(LABEL_SHARES, budgets, strict=True)
     }
-    titles = {"linear_top1": "linear", "knn_top1": "k-NN"} | low
-    return {score_name(split, name): title for name, title in titles.items()}
+    return {score_name(split, name): title for name, title in (score_titles([]) | low).items()}
 
 
 def _circumstances(config: CompareConfig, report: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from synthdata.comparison.efficiency import Curve, data_efficiency, plot_curves
+from synthdata.comparison.efficiency import Curve, data_efficiency
+from synthdata.comparison.plots import plot_curves
 
 
 def curve(images: list[int], means: list[float], name: str = "curve") -> Curve:

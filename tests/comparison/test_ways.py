@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from synthdata.comparison import Comparison, Trained, as_json, as_markdown, save_plots
+from synthdata.comparison import Comparison, Trained, as_json, as_markdown
+from synthdata.comparison.plots import save_plots
 
 MEASURES = {"linear_top1": "linear", "knn_top1": "k-NN"}
 

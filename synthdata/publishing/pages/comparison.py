@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthdata.comparison import BASELINE, Comparison, Summary, Trained
+from synthdata.comparison import BASELINE, Comparison, Summary, Trained, factor_text
 from synthdata.errors import MisuseError
 from synthdata.publishing.model_card import score_title
 from synthdata.publishing.pages.charts import Chart, Dots, dot_chart, line_chart
@@ -69,7 +69,7 @@ def write_comparison_page(folder: Path) -> Path:
         ],
         curves=[chart for score in scores if (chart := _curves(comparison, score))],
         factors=[
-            [way, *(_factor(compared.factors.get(score, {}).get(way)) for score in scores)]
+            [way, *(factor_text(compared.factors.get(score, {}).get(way)) for score in scores)]
             for way in comparison.ways
             if any(way in factors for factors in compared.factors.values())
         ],
@@ -113,16 +113,12 @@ def _lines(comparison: Comparison) -> Iterator[tuple[str, int, int, list[tuple[S
     """Way, real images, seeds, and for each score its summary and that of the gain."""
     for way in comparison.ways:
         for images in reversed(comparison.images(way)):
-            cells, seeds = [], 0
+            cells = []
             for score in comparison.measures:
-                values, gains = comparison.scores(way, images, score), comparison.gains(way, images, score)
-                cells.append((_summary(values), _summary(gains) if gains else None))
-                seeds = len(values)
-            yield way, images, seeds, cells
-
-
-def _summary(by_seed: dict[int, float]) -> Summary:
-    return Summary.of(list(by_seed.values()))
+                gains = comparison.gains(way, images, score).values()
+                levels = Summary.of(comparison.scores(way, images, score).values())
+                cells.append((levels, Summary.of(gains) if gains else None))
+            yield way, images, sum((run.way, run.images) == (way, images) for run in comparison.runs), cells
 
 
 def _levels(comparison: Comparison, score: str) -> Chart:
@@ -144,7 +140,7 @@ def _gains(comparison: Comparison, score: str, control: str) -> Chart | None:
 
 
 def _dots(name: str, by_seed: dict[int, float]) -> Dots:
-    summary = _summary(by_seed)
+    summary = Summary.of(by_seed.values())
     return Dots(name, [(f"seed {seed}", value) for seed, value in by_seed.items()], summary.mean, summary.half)
 
 
@@ -160,7 +156,3 @@ def _curves(comparison: Comparison, score: str) -> Chart | None:
 def _title(score: str) -> str:
     plain = score_title(score)
     return plain[0].upper() + plain[1:]
-
-
-def _factor(factor: float | None) -> str:
-    return "–" if factor is None else f"{factor:.2f} ×"
