@@ -5,9 +5,9 @@
     accelerate launch recipes/contrast.py --shards out/digits --data.source digits --mix adainf --output_dir runs/z
     accelerate launch recipes/contrast.py --data.source digits --relations out/neg --method hasa --output_dir runs/n
 
-Methods: simclr, mocov2, mocov3, byol, simsiam, barlowtwins, vicreg, debiased, hard_negative, hasa, sacl_xd. The losses
-of byol, simsiam, barlowtwins and vicreg are lightly's: pip install 'synthdata[contrast]'. sacl_xd trains a slim encoder
-within a wider one: encoder/ is then the slim one, and host/ the other.
+Methods: simclr, mocov2, mocov3, nnclr, byol, simsiam, barlowtwins, vicreg, debiased, hard_negative, hasa, sacl_xd. The
+losses of byol, simsiam, barlowtwins and vicreg are lightly's: pip install 'synthdata[contrast]'. sacl_xd trains a slim
+encoder within a wider one: encoder/ is then the slim one, and host/ the other.
 
 What it does:
 
