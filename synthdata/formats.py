@@ -215,7 +215,6 @@ class EncoderSettings(TypedDict):
     width: NotRequired[Annotated[int, Meta(ge=1, le=4096)]]
     hidden_dim: NotRequired[Annotated[int, Meta(ge=1, le=2**16)]]
     projection_dim: NotRequired[Annotated[int, Meta(ge=1, le=2**16)]]
-    whiten: NotRequired[bool]
     widths: NotRequired[dict[Text, Annotated[int, Meta(ge=1, le=2**16)]] | None]
 
 

@@ -140,7 +140,7 @@ class _LightlyLoop:
             persistent_workers=True,
             pin_memory=device.type == "cuda",
         )
-        self._encoder = build_encoder(config.encoder, config.image_size, 3, data.train)
+        self._encoder = build_encoder(config.encoder, config.image_size, channels=3)
         to_device(self._encoder, device)
         if train.compile:
             compile_networks(self._encoder, None, device)

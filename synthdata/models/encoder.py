@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from synthdata.errors import FailureError, MisuseError, shortened
 from synthdata.formats import EncoderSettings
 from synthdata.models.channels import Axis, Channels, channels_of, keep_first
-from synthdata.models.resnet import SmallResNet, Whitening
+from synthdata.models.resnet import SmallResNet
 from synthdata.ranges import PositiveInt
 from synthdata.reading import read_json
 
@@ -46,14 +46,12 @@ class EncoderConfig:
         width: channels of the first stage of resnet8 and resnet14; the others have a fixed width.
         hidden_dim: hidden units of the projection head.
         projection_dim: dimension of the embeddings.
-        whiten: put frozen filters first that whiten patches of the training images (resnet8 and resnet14).
     """
 
     backbone: Backbone = "resnet8"
     width: PositiveInt = 16
     hidden_dim: PositiveInt = 256
     projection_dim: PositiveInt = 64
-    whiten: bool = False
 
 
 class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["contrastive-learning"]):
@@ -69,7 +67,6 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
         width: see ``EncoderConfig``, as the two that follow.
         widths: of an encoder that was cut out of a wider one: channels that are left, by group of tied channels, as
             ``channels`` names them; all of them if not given.
-        whiten: see ``EncoderConfig``; the filters are arbitrary until ``fit_whitening``.
 
     Example:
         >>> encoder = Encoder("resnet8", image_size=16, channels=1)
@@ -86,7 +83,6 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
         hidden_dim: int = EncoderConfig.hidden_dim,
         projection_dim: int = EncoderConfig.projection_dim,
         widths: Mapping[str, int] | None = None,
-        whiten: bool = False,
     ) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {
@@ -96,12 +92,11 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
             "width": width,
             "hidden_dim": hidden_dim,
             "projection_dim": projection_dim,
-            "whiten": whiten,
         }
         """The arguments, without ``widths``."""
         self.image_size = image_size
         self.channels = channels
-        self.backbone, self.feature_dim = _build_backbone(backbone, image_size, channels, width, whiten)
+        self.backbone, self.feature_dim = _build_backbone(backbone, image_size, channels, width)
         if widths is not None:
             self.feature_dim = _narrow(self.backbone, widths, self.feature_dim)
         self.projection_head = nn.Sequential(
@@ -110,12 +105,6 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
             nn.ReLU(inplace=True),
             nn.Linear(hidden_dim, projection_dim),
         )
-
-    def fit_whitening(self, images: Tensor) -> None:
-        """Set the first layer's frozen filters, where there are such, from ``images`` (N, C, H, W) in [−1, 1]."""
-        for layer in self.modules():
-            if isinstance(layer, Whitening):
-                layer.fit(images)
 
     def features(self, images: Tensor) -> Tensor:
         """The representation that downstream tasks use: images (N, C, H, W) in [−1, 1] to (N, ``feature_dim``)."""
@@ -181,13 +170,11 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name="synthdata", tags=["
         raise MisuseError(f"{model_file} is a pickle, which is never loaded: publish the encoder as model.safetensors")
 
 
-def _build_backbone(name: str, image_size: int, channels: int, width: int, whiten: bool) -> tuple[nn.Module, int]:
+def _build_backbone(name: str, image_size: int, channels: int, width: int) -> tuple[nn.Module, int]:
     """The backbone without its classifier, and the dimension of its features."""
     if name in ("resnet8", "resnet14"):
-        small = SmallResNet(channels, width, blocks=1 if name == "resnet8" else 2, whiten=whiten)
+        small = SmallResNet(channels, width, blocks=1 if name == "resnet8" else 2)
         return small, small.out_features
-    if whiten:
-        raise MisuseError(f"encoder.whiten is for resnet8 and resnet14, not for {name}: leave it false")
     if name in ("resnet18", "resnet50"):
         resnet = torchvision.models.get_model(name, weights=None)
         if image_size <= SMALL_IMAGE:

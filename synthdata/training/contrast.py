@@ -245,7 +245,7 @@ def build_contrast(
     # with no images at all the plan says so
     size, channels = (images.image_size, images.channels) if images else (16, 1)
     set_seed(config.seed)
-    encoder = build_encoder(config.encoder, size, channels, images)
+    encoder = build_encoder(config.encoder, size, channels)
     method = build_method(config.method, encoder, config.method_settings, config.train.temperature)
     to_device(method, accelerator.device)
     synchronise_batch_norm(method, accelerator.device)

@@ -12,10 +12,8 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
-from torch import Tensor
 from tqdm import tqdm
 
-from synthdata.data import Images, Pairs, to_float
 from synthdata.errors import Interrupted, MisuseError, SynthdataError
 from synthdata.formats import FinishedReport
 from synthdata.models import Encoder, EncoderConfig
@@ -40,9 +38,6 @@ LIBRARIES = (
     "numpy",
     "scikit-learn",
 )
-
-WHITENED_IMAGES = 500
-"""Images whose patches give the covariance, of 27 values at most, that is whitened."""
 
 _SHARDED = {
     "ACCELERATE_USE_FSDP": "FSDP",
@@ -98,36 +93,16 @@ def start_accelerator(config: RunConfig) -> Accelerator:
     return accelerator
 
 
-def build_encoder(
-    config: EncoderConfig, image_size: int, channels: int, images: Images | Pairs | None = None
-) -> Encoder:
-    """A new encoder, on the CPU.
-
-    Args:
-        images: those it will be trained on, if there are any yet; read by ``whiten`` alone.
-
-    Raises:
-        MisuseError: the configuration does not fit the backbone, or needs images.
-    """
-    encoder = Encoder(
+def build_encoder(config: EncoderConfig, image_size: int, channels: int) -> Encoder:
+    """A new encoder, on the CPU."""
+    return Encoder(
         config.backbone,
         image_size,
         channels,
         width=config.width,
         hidden_dim=config.hidden_dim,
         projection_dim=config.projection_dim,
-        whiten=config.whiten,
     )
-    if config.whiten:
-        if images is None:
-            raise MisuseError("encoder.whiten reads training images, and there are none here: leave it false")
-        rows = torch.linspace(0, len(images) - 1, min(len(images), WHITENED_IMAGES)).long().tolist()
-        encoder.fit_whitening(to_float(torch.stack([_first_image(images[row]) for row in rows])))
-    return encoder
-
-
-def _first_image(row: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    return row if isinstance(row, Tensor) else row[0]
 
 
 def finished_report(config: RunConfig, accelerator: Accelerator) -> dict[str, Any] | None:

@@ -103,7 +103,7 @@ def build_models(config: JointConfig, data: RealData) -> tuple[Encoder, Generato
         MisuseError: if a pre-trained generator does not fit the data.
     """
     size = data.train.image_size
-    encoder = build_encoder(config.encoder, size, data.channels, data.train)
+    encoder = build_encoder(config.encoder, size, data.channels)
     if config.arm == "real":
         return encoder, None
     if config.generator.pretrained is None:

@@ -89,7 +89,6 @@ def test_oracle_keeps_the_images_of_all_tasks(tmp_path: Path) -> None:
         ({"clients": 150}, "a client would be without images"),
         ({"train__clients_per_round": 5}, "train.clients_per_round is 5 and there are 4 clients"),
         ({"encoder__backbone": "vit_tiny"}, "vit_tiny has no batch normalisation"),
-        ({"encoder__whiten": "true"}, "encoder.whiten reads training images, and there are none here"),
         ({"method": "fedavg", "contrastive": "true"}, "contrastive is a setting of method mfcl, not of fedavg"),
         ({"data__image_size": 8}, "set data.image_size to one of them, not 8"),
     ],

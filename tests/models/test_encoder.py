@@ -36,45 +36,6 @@ def test_a_small_image_keeps_its_positions_in_the_stem() -> None:
     assert torch.equal(resnet.maxpool(images(1)), images(1))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_whitening_layer_decorrelates_the_pixels_of_a_patch(channels: int) -> None:
-    encoder = Encoder("resnet8", image_size=16, channels=channels, width=4, whiten=True)
-    # neighbouring pixels, and neighbouring channels, have much in common
-    shown = 4 * torch.nn.functional.avg_pool3d(images(200, channels + 2, 18)[:, None], 3, 1)[:, 0]
-    encoder.fit_whitening(shown)
-    filters = encoder.backbone.stem[0]
-    filtered = filters(shown)[..., 1:-1, 1:-1].transpose(0, 1).flatten(1)
-    half = 9 * channels
-    torch.testing.assert_close(filtered[:half], -filtered[half:])
-    patches = torch.nn.functional.unfold(shown, 3).transpose(0, 1).flatten(1)
-    variances = torch.linalg.eigvalsh(torch.cov(patches))
-    assert torch.cov(patches).fill_diagonal_(0).abs().max() > 0.1
-    torch.testing.assert_close(torch.cov(filtered[:half]), (variances / (variances + 0.01)).diag(), atol=1e-3, rtol=0)
-
-
-def test_the_filters_of_grey_images_stored_in_colour_are_finite_and_small() -> None:
-    encoder = Encoder("resnet8", image_size=16, channels=3, width=4, whiten=True)
-    encoder.fit_whitening(images(50).expand(-1, 3, -1, -1))
-    assert encoder.backbone.stem[0].weight.abs().max() <= 10  # 1 / sqrt(0.01)
-
-
-def test_a_whitening_layer_is_saved_and_never_trained(tmp_path: Path) -> None:
-    encoder = Encoder("resnet8", image_size=16, channels=1, width=4, whiten=True)
-    encoder.fit_whitening(images(50))
-    encoder(images(8)).sum().backward()
-    encoder.save_pretrained(tmp_path)
-    loaded = Encoder.from_pretrained(tmp_path)
-    for network in (encoder, loaded):
-        assert network.backbone.stem[0].weight.grad is None
-        assert not network.backbone.stem[0].weight.requires_grad
-    assert torch.equal(loaded.eval()(images(4)), encoder.eval()(images(4)))
-
-
-def test_whitening_is_for_the_small_networks() -> None:
-    with pytest.raises(MisuseError, match="resnet8 and resnet14, not for resnet18"):
-        Encoder("resnet18", image_size=16, channels=1, whiten=True)
-
-
 def test_an_encoder_survives_saving_and_loading(tmp_path: Path) -> None:
     encoder = small_encoder()
     encoder(images(8))  # moves the batch statistics, which must be saved too

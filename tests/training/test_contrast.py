@@ -14,7 +14,7 @@ from processes import REPOSITORY, start_recipe, wait_for
 from safetensors.torch import load_file
 
 from synthdata.configuration import parse
-from synthdata.data import PairsConfig, load_images, load_pairs, to_float
+from synthdata.data import PairsConfig, load_images, load_pairs
 from synthdata.errors import FailureError, MisuseError
 from synthdata.models import Encoder
 from synthdata.training import ContrastConfig, train_contrast
@@ -118,18 +118,6 @@ def test_without_real_images_the_encoder_is_not_scored(shards: Path, tmp_path: P
     assert (report["real_images"], report["synthetic_rows"], report["synthetic_share"]) == (0, 16, 1.0)
     assert "knn_top1" not in report
     assert Encoder.from_pretrained(tmp_path / "run" / "encoder").image_size == 8
-
-
-def test_the_whitening_layer_is_that_of_the_training_images_from_the_first_step_to_the_last(
-    shards: Path, tmp_path: Path
-) -> None:
-    first = "backbone.stem.0.weight"
-    for name, source in {"real": REAL, "synthetic": {"shards": shards}}.items():
-        train_contrast(config_of(tmp_path / name, encoder__whiten="true", **source))
-    expected = Encoder("resnet8", 8, 1, width=4, whiten=True)
-    expected.fit_whitening(to_float(load_images(config_of(tmp_path, **REAL).data).train.gather()))
-    assert torch.equal(weights(tmp_path / "real")[first], expected.state_dict()[first])
-    assert not torch.equal(weights(tmp_path / "synthetic")[first], weights(tmp_path / "real")[first])
 
 
 def test_real_images_alone_need_no_shards(tmp_path: Path) -> None:
